@@ -1,0 +1,50 @@
+PYTHON ?= python3.11
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/pip install --quiet --constraint constraints.txt
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+# A Spark installed elsewhere, or its settings, must not take the place of the environment's own.
+unexport SPARK_HOME SPARK_CONF_DIR PYTHONPATH PYSPARK_PYTHON PYSPARK_DRIVER_PYTHON
+
+.DEFAULT_GOAL := help
+.PHONY: help quickstart test test-slow lint check clean
+
+help:  ## list what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+quickstart: $(VENV)/run.stamp  ## from SciFact in a Delta table to nested columns and a table of what was kept
+	@tools/quickstart.sh
+
+test: $(VENV)/full.stamp lint  ## the full environment, Horovod and petastorm included, and every test but the slow ones
+	$(BIN)/python -m pytest
+
+test-slow: $(VENV)/full.stamp  ## the tests that take longer
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/full.stamp  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:  ## remove what the quickstart made; the environment stays
+	rm -rf lake
+
+# Before anything is downloaded: one sentence for what is missing.
+check:
+	@tools/check_machine.sh $(PYTHON)
+
+$(BIN)/python: | check
+	$(PYTHON) -m venv $(VENV)
+
+# What the three jobs need, without Horovod.
+$(VENV)/run.stamp: pyproject.toml constraints.txt tools/setup_spark.py conf/spark/spark-defaults.conf conf/spark/log4j2.properties | check $(BIN)/python
+	@echo "installing the environment (.venv); a few minutes, mostly torch"
+	$(PIP) setuptools wheel
+	$(PIP) --no-build-isolation --editable '.[spark,train,petastorm]'
+	$(BIN)/python tools/setup_spark.py
+	@touch $@
+
+$(VENV)/full.stamp: $(VENV)/run.stamp tools/build_horovod.sh
+	$(PIP) --no-build-isolation --editable '.[spark,train,petastorm,horovod,notebook,dev]'
+	tools/build_horovod.sh $(VENV)
+	@touch $@

@@ -1,0 +1,152 @@
+"""A fitted adaptor: what it is, how it is saved, loaded and used. NumPy alone, no Spark, no torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import PurePosixPath
+from typing import Any, Literal
+
+import fsspec
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+from adaptor.errors import AdaptorError
+from adaptor.maps import Map
+from adaptor.vectors import Float32, as_embeddings, check_dims, prefix
+
+FORMAT = 1
+Side = Literal["corpus", "query"]
+
+
+@dataclass(frozen=True)
+class Adaptor:
+    """A map for each side, the dims it was fitted for, and where it came from.
+
+    `query` is None where queries go through the corpus map. `config` is what the fit was asked
+    for and counts towards the fingerprint; `metrics` is what it measured and does not.
+    """
+
+    corpus: Map
+    dims: tuple[int, ...]
+    query: Map | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_dims(self.dims, self.corpus.out_width)
+
+    @property
+    def width(self) -> int:
+        """D, the width of the embeddings it takes."""
+        return self.corpus.width
+
+    def map(self, side: Side = "corpus") -> Map:
+        """The map that rows of this side go through."""
+        if side not in ("corpus", "query"):
+            raise AdaptorError(f"side {side!r} is unknown: it is 'corpus' or 'query'")
+        return self.query if side == "query" and self.query is not None else self.corpus
+
+    def encode(self, x: object, dim: int | None = None, side: Side = "corpus") -> Float32:
+        """Adapt embeddings `x`, `(n, D)`, to `(n, dim) float32` of length 1; `dim` is D by default.
+
+        Any `dim` up to the full width works; those in `dims` are the ones that were judged.
+        Raises `AdaptorError` for another width and for rows without a direction.
+        """
+        chosen = self.map(side)
+        dim = chosen.out_width if dim is None else check_dims([dim], chosen.out_width)[0]
+        return prefix(chosen(as_embeddings(x, width=self.width), dim), dim)
+
+    def tensors(self) -> dict[str, Float32]:
+        """Every weight by name: `corpus.weight`, `query.weight`, ..."""
+        sides = {"corpus": self.corpus} | ({"query": self.query} if self.query is not None else {})
+        return {
+            f"{side}.{name}": value for side, side_map in sides.items() for name, value in side_map.tensors().items()
+        }
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 over the weights and the config: the same fit gives the same fingerprint."""
+        digest = hashlib.sha256(_json(self._stored_config()).encode())
+        for name, value in sorted(self.tensors().items()):
+            digest.update(f"{name}{value.shape}".encode())
+            digest.update(value.astype("<f4").tobytes())
+        return digest.hexdigest()
+
+    def _stored_config(self) -> dict[str, Any]:
+        return {"format": FORMAT, "width": self.width, "dims": list(self.dims), "fit": dict(self.config)}
+
+    def save(self, path: str, card: str = "") -> None:
+        """Write the artifact's folder at `path` (local or any fsspec URL), config.json last.
+
+        A folder without config.json is no artifact, so a killed save leaves nothing to load.
+        Raises `AdaptorError` when another artifact is already there; the same one is left alone.
+        """
+        fs, root = fsspec.core.url_to_fs(path)
+        if fs.exists(f"{root}/config.json"):
+            if Adaptor.load(path).fingerprint != self.fingerprint:
+                raise AdaptorError(f"{path} already holds another artifact; choose another folder")
+            return
+        fs.makedirs(root, exist_ok=True)
+        fs.pipe_file(f"{root}/model.safetensors", save_tensors(self.tensors()))
+        fs.pipe_file(f"{root}/metrics.json", _json(dict(self.metrics)).encode())
+        fs.pipe_file(f"{root}/README.md", card.encode())
+        config = self._stored_config() | {"fingerprint": self.fingerprint}
+        fs.pipe_file(f"{root}/config.json", _json(config).encode())
+
+    @classmethod
+    def load(cls, path: str) -> Adaptor:
+        """Read an artifact's folder, or the version that `current.json` in `path` names.
+
+        Raises `AdaptorError` when there is none, or when its weights are not those it was saved
+        with.
+        """
+        fs, root = fsspec.core.url_to_fs(path)
+        if fs.exists(f"{root}/current.json"):
+            root = f"{root}/{json.loads(fs.cat_file(f'{root}/current.json'))['version']}"
+        if not fs.exists(f"{root}/config.json"):
+            raise AdaptorError(f"no artifact at {path}: it has no config.json; run jobs/fit.py to make one")
+        config = json.loads(fs.cat_file(f"{root}/config.json"))
+        if config.get("format") != FORMAT:
+            raise AdaptorError(f"the artifact at {path} has format {config.get('format')}, this version reads {FORMAT}")
+        try:
+            tensors = load_tensors(fs.cat_file(f"{root}/model.safetensors"))
+        except (FileNotFoundError, SafetensorError) as error:
+            raise AdaptorError(f"the artifact at {path} is damaged ({error}); fit it again") from error
+        sides: dict[str, dict[str, np.ndarray[Any, Any]]] = {}
+        for name, value in tensors.items():
+            side, _, rest = name.partition(".")
+            sides.setdefault(side, {})[rest] = value
+        loaded = cls(
+            corpus=Map.from_tensors(sides["corpus"]),
+            query=Map.from_tensors(sides["query"]) if "query" in sides else None,
+            dims=tuple(config["dims"]),
+            config=config["fit"],
+            metrics=json.loads(fs.cat_file(f"{root}/metrics.json")),
+        )
+        if loaded.fingerprint != config["fingerprint"]:
+            raise AdaptorError(f"the weights at {path} are not those it was saved with; fit it again")
+        return loaded
+
+
+def publish(adaptor: Adaptor, root: str, card: str = "") -> str:
+    """Save `adaptor` as a version under `root` and make it the current one; returns its folder.
+
+    Apply jobs and query services load `root` and get the version `current.json` names. Going
+    back is publishing an older version: `publish(Adaptor.load(old), root)`.
+    """
+    version = adaptor.fingerprint[:12]
+    path = f"{root.rstrip('/')}/{version}"
+    adaptor.save(path, card)
+    fs, folder = fsspec.core.url_to_fs(root)
+    fs.pipe_file(str(PurePosixPath(folder) / "current.json"), _json({"version": version}).encode())
+    return path
+
+
+def _json(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, indent=2, sort_keys=True)

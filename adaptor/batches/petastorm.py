@@ -1,0 +1,52 @@
+"""Batches read by petastorm from a materialised sample."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from adaptor.errors import AdaptorError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class PetastormBatches:
+    """The `embedding` column of the Parquet files under `urls`, in the order of their names."""
+
+    urls: tuple[str, ...]
+    rows: int
+
+    def __iter__(self) -> Iterator[Tensor]:
+        import torch
+
+        with warnings.catch_warnings():
+            # petastorm 0.13 calls pyarrow functions that pyarrow 14 deprecates
+            warnings.simplefilter("ignore", FutureWarning)
+            warnings.simplefilter("ignore", DeprecationWarning)
+            try:
+                from petastorm import make_batch_reader
+            except ImportError as error:
+                raise AdaptorError(
+                    f"batches: petastorm is not installed ({error}); "
+                    "pip install 'matryoshka-adaptor[petastorm]', or set batches=arrow"
+                ) from error
+            for url in self.urls:
+                # The thread pool sometimes returns no rows and no error; the dummy pool reads in
+                # this thread, in order.
+                with (
+                    contextlib.redirect_stdout(None),
+                    make_batch_reader(
+                        url,
+                        schema_fields=["embedding"],
+                        reader_pool_type="dummy",
+                        shuffle_row_groups=False,
+                        num_epochs=1,
+                    ) as reader,
+                ):
+                    for batch in reader:
+                        yield torch.tensor(batch.embedding, dtype=torch.float32)

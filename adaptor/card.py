@@ -1,0 +1,41 @@
+"""The model card: what an artifact is, where it came from, what it was compared with."""
+
+import importlib.metadata
+
+from adaptor.artifact import Adaptor
+
+
+def model_card(adaptor: Adaptor) -> str:
+    """The artifact's README.md, in Markdown; every candidate's held-out figures stand in it."""
+    metrics, config = adaptor.metrics, adaptor.config
+    dims = [str(dim) for dim in adaptor.dims]
+    lines = [
+        "# Matryoshka adaptor",
+        "",
+        f"Maps embeddings of width {adaptor.width} to nested ones: the first m numbers, renormalised, are an",
+        f"m-d embedding, judged at m = {', '.join(dims)}.",
+        "",
+        f"- fingerprint: `{adaptor.fingerprint}`",
+        f"- source: `{metrics.get('source', 'arrays in memory')}`, version {metrics.get('source_version', '-')}",
+        f"- sample: {config['rows']} rows, seed {config['seed']}, {metrics['held_out_rows']} held out",
+        f"- chosen: {config['candidate']}, then fitted again on all {config['rows']} rows",
+        f"- made with matryoshka-adaptor {importlib.metadata.version('matryoshka-adaptor')}",
+        "",
+        "Share of the 10 nearest neighbours at full width that are found again, on held-out rows:",
+        "",
+        f"| candidate | {' | '.join(dims)} | mean |",
+        f"|---|{'---|' * (len(dims) + 1)}",
+    ]
+    for score in metrics["candidates"]:
+        values = [score["overlap"][dim] for dim in adaptor.dims]
+        cells = " | ".join(f"{value:.4f}" for value in [*values, sum(values) / len(values)])
+        lines.append(f"| {score['candidate']} | {cells} |")
+    lines += [
+        "",
+        "```python",
+        "import adaptor",
+        'adaptor.Adaptor.load("THIS FOLDER").encode(x, dim=' + dims[0] + ', side="query")',
+        "```",
+        "",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,150 @@
+"""YAML into typed, validated config: every mistake is one sentence, before Spark starts."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_type_hints
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from yaml import YAMLError
+
+from adaptor.errors import AdaptorError, ConfigError
+from adaptor.settings import Count, FitSettings
+from adaptor.vectors import check_dims
+
+Name = Annotated[str, Field(min_length=1)]
+
+
+class Section(BaseModel):
+    """A part of the config: unknown keys and loose types are refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Source(Section):
+    """The Delta table with the embeddings."""
+
+    table: Name  # a path or URL, or a name such as catalog.schema.table
+    version: Annotated[int, Field(ge=0)] | None = None  # null: the latest, pinned at the start
+    id: Name = "id"
+    embedding: Name = "embedding"
+    where: Name | None = None  # an SQL condition on rows
+
+
+class Sample(Section):
+    """The rows a fit reads: chosen by a hash of the id, so the same ones on any cluster."""
+
+    folder: Name  # where it is materialised; every worker must see it
+    rows: Count = 100_000
+    seed: int = 0
+
+
+class Workers(Section):
+    """Where training runs, and what feeds it."""
+
+    kind: Literal["local", "horovod"] = "local"
+    processes: Count = 1
+    batches: Literal["petastorm", "arrow"] = "petastorm"
+
+
+class Apply(Section):
+    """The table with the nested columns."""
+
+    target: Name
+    quarantine: Name | None = None  # the table of bad rows; null: the target's with _quarantine
+    carry: tuple[Name, ...] = ()  # further source columns to take along
+    bad_rows: Literal["quarantine", "fail", "null"] = "quarantine"
+    if_exists: Literal["fail", "replace"] = "fail"
+
+
+class Evaluate(Section):
+    """What the figures are measured on; without queries and judgments, on neighbours."""
+
+    data_set: Name
+    queries: Name | None = None  # a Delta table with the source's id and embedding columns
+    judgments: Name | None = None  # a Delta table: query_id, corpus_id, grade
+    held_out: Count = 1000  # rows whose neighbours are compared, where there are no judgments
+
+
+class Config(Section):
+    """One file a situation: all jobs read the same one and need their own section of it."""
+
+    source: Source
+    sample: Sample
+    dims: tuple[int, ...]
+    artifact: Name  # the folder of the artifact's versions
+    runs: Name  # the Delta table of all figures
+    fit: FitSettings = FitSettings()
+    workers: Workers = Workers()
+    apply: Apply | None = None
+    evaluate: Evaluate | None = None
+
+    @field_validator("dims")
+    @classmethod
+    def _dims(cls, dims: tuple[int, ...]) -> tuple[int, ...]:
+        try:
+            return check_dims(dims)
+        except AdaptorError as error:
+            raise ValueError(str(error)) from error
+
+
+def load_config(
+    path: str, overrides: Sequence[str] = (), section: Literal["apply", "evaluate"] | None = None
+) -> Config:
+    """The config in the YAML file at `path` with `overrides` such as "fit.training.steps=50" laid over it.
+
+    `section` names one that must be there. Raises `ConfigError` with a sentence for every
+    mistake: the key, what was given, what is allowed and the nearest right key.
+    """
+    if not Path(path).is_file():
+        raise ConfigError(f"no config file at {path}; conf/ holds examples")
+    for override in overrides:
+        if "=" not in override:
+            raise ConfigError(
+                f"--set {override!r} lacks a value; write --set KEY=VALUE, such as --set sample.rows=5000"
+            )
+    try:
+        merged = OmegaConf.merge(OmegaConf.load(path), OmegaConf.from_dotlist(list(overrides)))
+        given = OmegaConf.to_container(merged, resolve=True)
+    except (YAMLError, OmegaConfBaseException, ValueError, TypeError) as error:
+        raise ConfigError(f"{path} can't be read: {' '.join(str(error).split())}") from error
+    try:
+        # JSON mode, so that a YAML list may become a tuple and everything else stays strict.
+        config = Config.model_validate_json(json.dumps(given, default=str))
+    except ValidationError as error:
+        raise ConfigError("\n".join(f"{path}: {line}" for line in _sentences(error))) from error
+    if section and getattr(config, section) is None:
+        raise ConfigError(f"{path}: section {section!r} is missing; conf/quickstart.yaml shows one")
+    return config
+
+
+def _sentences(error: ValidationError) -> Iterator[str]:
+    problems = error.errors()
+    for problem in problems:
+        if any(other["loc"][:-1] == problem["loc"] for other in problems):
+            continue  # what is wrong inside a list has been said, not that the list is short of it
+        location = [str(part) for part in problem["loc"]]
+        key = ".".join(location) or "the file"
+        if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+            allowed = _keys(location[:-1])
+            nearest = difflib.get_close_matches(location[-1], allowed, n=1, cutoff=0.5)
+            hint = f"; did you mean {'.'.join([*location[:-1], nearest[0]])}?" if nearest else ""
+            yield f"unknown key {key}{hint} (allowed here: {', '.join(allowed)})"
+        elif problem["type"] in ("missing", "missing_argument"):
+            yield f"{key} is missing"
+        else:
+            yield f"{key} is {problem['input']!r}: {problem['msg'].removeprefix('Value error, ')}"
+
+
+def _keys(location: Sequence[str]) -> list[str]:
+    """The keys that are allowed in the section at `location`."""
+    section: Any = Config
+    for part in location:
+        hint = get_type_hints(section)[part]
+        section = next(kind for kind in (hint, *get_args(hint)) if isinstance(kind, type))
+    return [name for name in get_type_hints(section) if not name.startswith(("model_", "_"))]

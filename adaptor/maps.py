@@ -1,0 +1,76 @@
+"""The map from an embedding to its nested form, in NumPy alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from adaptor.vectors import Float32, normalise
+
+
+@dataclass(frozen=True)
+class Residual:
+    """A shallow MLP added to the linear part: `relu(x @ hidden + hidden_bias) @ out`.
+
+    Shapes: `hidden (D, H)`, `hidden_bias (H,)`, `out (H, K)`, all float32.
+    """
+
+    hidden: Float32
+    hidden_bias: Float32
+    out: Float32
+
+    def __call__(self, x: Float32, dim: int) -> Float32:
+        return np.maximum(x @ self.hidden + self.hidden_bias, 0) @ self.out[:, :dim]
+
+
+@dataclass(frozen=True)
+class Map:
+    """`y = x @ weight + bias + residual(x)`, x of length 1: `(n, D) -> (n, K)`, all float32.
+
+    The prefixes of y, renormalised, are the nested embeddings. The paper's `y = x + f(x)`
+    (arXiv 2407.20243, section 3) is the case of an identity weight.
+    """
+
+    weight: Float32
+    bias: Float32 | None = None
+    residual: Residual | None = None
+
+    @property
+    def width(self) -> int:
+        return int(self.weight.shape[0])
+
+    @property
+    def out_width(self) -> int:
+        return int(self.weight.shape[1])
+
+    def __call__(self, x: Float32, dim: int | None = None) -> Float32:
+        """The first `dim` numbers (all by default) of the mapped rows, not yet renormalised."""
+        dim = dim or self.out_width
+        unit = normalise(x)
+        y = unit @ self.weight[:, :dim]
+        if self.bias is not None:
+            y += self.bias[:dim]
+        if self.residual is not None:
+            y += self.residual(unit, dim)
+        return y
+
+    def tensors(self) -> dict[str, Float32]:
+        """Name -> array, as stored in `model.safetensors`."""
+        found = {"weight": self.weight}
+        if self.bias is not None:
+            found["bias"] = self.bias
+        if self.residual is not None:
+            found["residual.hidden"] = self.residual.hidden
+            found["residual.hidden_bias"] = self.residual.hidden_bias
+            found["residual.out"] = self.residual.out
+        return {name: np.ascontiguousarray(value, dtype=np.float32) for name, value in found.items()}
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Float32]) -> Map:
+        """The inverse of `tensors`."""
+        residual = None
+        if "residual.out" in tensors:
+            residual = Residual(tensors["residual.hidden"], tensors["residual.hidden_bias"], tensors["residual.out"])
+        return cls(tensors["weight"], tensors.get("bias"), residual)

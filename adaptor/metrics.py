@@ -1,0 +1,69 @@
+"""Exact search and what is measured on it: neighbour overlap, and IR metrics by ir-measures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adaptor.vectors import Float32
+
+SEARCH_BLOCK = 1024  # queries a matrix product: 1024 x 1,000,000 scores are 4 GB at most
+
+
+def nearest(queries: Float32, corpus: Float32, k: int, skip: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
+    """The `k` corpus rows of highest inner product for each query, best first: `(q, k) int64`.
+
+    `skip (q,)` names one corpus row a query that does not count: itself, usually. Ties go to the
+    lower row, so equal input gives equal output.
+    """
+    found = np.empty((len(queries), k), dtype=np.int64)
+    for start in range(0, len(queries), SEARCH_BLOCK):
+        block = slice(start, start + SEARCH_BLOCK)
+        scores = queries[block] @ corpus.T
+        if skip is not None:
+            scores[np.arange(len(scores)), skip[block]] = -np.inf
+        top = np.sort(np.argpartition(-scores, k - 1, axis=1)[:, :k], axis=1)
+        order = np.argsort(-np.take_along_axis(scores, top, axis=1), axis=1, kind="stable")
+        found[block] = np.take_along_axis(top, order, axis=1)
+    return found
+
+
+def overlap(found: NDArray[np.int64], original: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Share of each query's original neighbours that were found again: `(q, k), (q, k) -> (q,)`."""
+    shared = (found[:, :, None] == original[:, None, :]).any(axis=2)
+    return np.asarray(shared.mean(axis=1))
+
+
+def judge(
+    run: Mapping[str, Mapping[str, float]],
+    judgments: Mapping[str, Mapping[str, int]],
+    measures: tuple[str, ...] = ("nDCG@10", "R@10", "R@100", "RR@10"),
+) -> dict[str, dict[str, float]]:
+    """Measure -> query id -> value, by ir-measures (nDCG with linear gains).
+
+    `run` is query id -> corpus id -> score, `judgments` query id -> corpus id -> grade. Every
+    judged query counts: one that found nothing scores 0.
+    """
+    import ir_measures
+
+    parsed = {str(measure): name for name in measures for measure in [ir_measures.parse_measure(name)]}
+    values: dict[str, dict[str, float]] = {name: dict.fromkeys(judgments, 0.0) for name in measures}
+    wanted = [ir_measures.parse_measure(name) for name in measures]
+    for metric in ir_measures.iter_calc(wanted, judgments, run):
+        values[parsed[str(metric.measure)]][metric.query_id] = metric.value
+    return values
+
+
+def paired_interval(values: NDArray[np.float64], against: NDArray[np.float64], seed: int = 0) -> tuple[float, float]:
+    """The 95 percent bootstrap interval of the mean difference, query by query, by SciPy."""
+    from scipy.stats import bootstrap
+
+    difference = values - against
+    if np.ptp(difference) == 0:
+        return float(difference[0]), float(difference[0])
+    interval = bootstrap(
+        (difference,), np.mean, n_resamples=2000, method="percentile", batch=100, random_state=seed
+    ).confidence_interval
+    return float(interval.low), float(interval.high)

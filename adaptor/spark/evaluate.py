@@ -1,0 +1,205 @@
+"""The evaluate job: what each dim keeps, beside truncation and SVD."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import numpy as np
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from adaptor import candidates
+from adaptor.artifact import Adaptor
+from adaptor.config import Config, Evaluate
+from adaptor.errors import AdaptorError
+from adaptor.maps import Map
+from adaptor.metrics import judge, paired_interval
+from adaptor.spark.rows import reason
+from adaptor.spark.runs import Figure, Run, record
+from adaptor.spark.sampling import place, sample
+from adaptor.spark.search import View, exact_search
+from adaptor.spark.session import Clock
+from adaptor.spark.tables import TableRef, require_columns, require_embeddings
+from adaptor.spark.udf import column_of
+from adaptor.vectors import Float32, normalise, prefix
+
+BASELINE_ROWS = 50_000  # rows the SVD baseline is fitted on, those of the table if it has fewer
+NEIGHBOURS = 10
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """Figures by candidate, dim and metric; intervals of the adaptor's gain over SVD by dim."""
+
+    metric: str  # the one that leads: nDCG@10 or overlap@10
+    width: int
+    dims: tuple[int, ...]
+    figures: list[Figure]
+    intervals: dict[int, tuple[float, float]]
+    candidate: str
+    seconds: float
+
+    def value(self, candidate: str, dim: int, metric: str | None = None) -> float:
+        wanted = (candidate, dim, metric or self.metric)
+        return next(f.value for f in self.figures if (f.candidate, f.dim, f.metric) == wanted)
+
+
+def evaluate_table(spark: SparkSession, config: Config, report: Callable[[str], None]) -> Evaluated:
+    """Search the target's nested columns, and the source by truncation, SVD and full width.
+
+    With queries and judgments: nDCG@10, R@10, R@100, RR@10. Without: the share of each held-out
+    row's 10 nearest neighbours at full width that a prefix finds again.
+    """
+    settings = config.evaluate
+    assert settings is not None  # load_config has seen to it
+    clock, started_at = Clock(spark), datetime.now(UTC)
+    adaptor = Adaptor.load(config.artifact)
+    source = TableRef(config.source.table, config.source.version).pinned(spark)
+    nested = _open_target(spark, config, adaptor)
+    rows = source.read(spark)
+    if config.source.where:
+        rows = rows.where(config.source.where)
+    rows = rows.select(
+        F.col(config.source.id).alias("id"), F.col(config.source.embedding).cast("array<float>").alias("embedding")
+    )
+    rows = rows.where(reason("id", "embedding", adaptor.width).isNull())
+    total = rows.count()
+
+    report(f"fitting the SVD baseline on {min(total, BASELINE_ROWS)} rows of {source}")
+    svd = candidates.svd(_vectors(sample(rows, "id", BASELINE_ROWS, 0, total))[1])
+    if settings.judgments:
+        questions = _judged_queries(spark, config, settings, adaptor)
+    else:
+        # The far end of the order that samples are taken from: as far from a fit as there is.
+        share = min(1.0, settings.held_out / total)
+        questions = Questions(*_vectors(rows.where(place("id", config.sample.seed) >= 1 - share)), None)
+    report(f"searching {total} rows with {len(questions.ids)} queries at dims {list(adaptor.dims)} and {adaptor.width}")
+    found = exact_search(rows, "id", _baselines(adaptor, svd, questions.vectors), 100)
+    found |= exact_search(nested, "id", _nested_views(adaptor, questions), 100)
+
+    values = questions.measure(found, adaptor.width)
+    metric = next(iter(next(iter(values.values()))))
+    figures = [
+        Figure(name, dim, measure, float(by_query.mean()))
+        for (name, dim), measures in values.items()
+        for measure, by_query in measures.items()
+    ]
+    intervals = {
+        dim: paired_interval(values["adaptor", dim][metric], values["svd", dim][metric]) for dim in adaptor.dims
+    }
+    run = Run(
+        run_id=uuid4().hex,
+        job="evaluate",
+        data_set=settings.data_set,
+        fingerprint=adaptor.fingerprint,
+        source=source.where,
+        source_version=source.version,
+        rows=total,
+        seconds=clock.seconds(),
+        core_seconds=clock.core_seconds(),
+        started_at=started_at,
+    )
+    record(spark, config.runs, run, figures)
+    return Evaluated(
+        metric, adaptor.width, adaptor.dims, figures, intervals, str(adaptor.config.get("candidate")), run.seconds
+    )
+
+
+@dataclass(frozen=True)
+class Questions:
+    """What is searched for: ids, vectors `(q, D)`, and judgments where there are any."""
+
+    ids: list[str]
+    vectors: Float32
+    judgments: dict[str, dict[str, int]] | None
+
+    def measure(
+        self, found: dict[tuple[str, int], list[dict[str, float]]], width: int
+    ) -> dict[tuple[str, int], dict[str, np.ndarray]]:
+        """(candidate, dim) -> metric -> value of each query, in one order."""
+        if self.judgments is not None:
+            judged = {key: judge(dict(zip(self.ids, runs)), self.judgments) for key, runs in found.items()}
+            return {
+                key: {metric: np.array([by_query[q] for q in self.judgments]) for metric, by_query in values.items()}
+                for key, values in judged.items()
+            }
+        nearest = {key: [_nearest(run, itself) for itself, run in zip(self.ids, runs)] for key, runs in found.items()}
+        original = nearest["original", width]
+        return {
+            key: {"overlap@10": np.array([len(a & b) / len(b) for a, b in zip(sets, original)])}
+            for key, sets in nearest.items()
+        }
+
+
+def _nearest(run: dict[str, float], itself: str) -> set[str]:
+    ranked = sorted(run, key=lambda row: (-run[row], row))
+    return set([row for row in ranked if row != itself][:NEIGHBOURS])
+
+
+def _baselines(adaptor: Adaptor, svd: Map, queries: Float32) -> list[View]:
+    views = [View("original", "embedding", adaptor.width, normalise(queries))]
+    for dim in adaptor.dims:
+        views.append(View("truncation", "embedding", dim, prefix(queries, dim)))
+        views.append(View("svd", "embedding", dim, prefix(svd(queries, dim), dim), svd))
+    return views
+
+
+def _nested_views(adaptor: Adaptor, questions: Questions) -> list[View]:
+    side = "corpus" if questions.judgments is None else "query"
+    return [
+        View("adaptor", column_of(dim), dim, adaptor.encode(questions.vectors, dim, side))  # type: ignore[arg-type]
+        for dim in adaptor.dims
+    ]
+
+
+def _open_target(spark: SparkSession, config: Config, adaptor: Adaptor) -> DataFrame:
+    if config.apply is None:
+        raise AdaptorError("the config has no section 'apply': evaluate reads the table that apply wrote")
+    target = TableRef(config.apply.target)
+    if not target.exists(spark):
+        raise AdaptorError(f"there is no table at {target.where}; run jobs/apply.py first")
+    stamp = target.properties(spark).get("matryoshka.fingerprint")
+    if stamp != adaptor.fingerprint:
+        raise AdaptorError(
+            f"{target.where} was written by artifact {str(stamp)[:12]}, {config.artifact} now holds "
+            f"{adaptor.fingerprint[:12]}; run jobs/apply.py again"
+        )
+    nested = target.read(spark)
+    columns = [column_of(dim) for dim in adaptor.dims]
+    require_columns(nested, [config.source.id, *columns], target)
+    return nested.where(F.col(columns[0]).isNotNull()).withColumnRenamed(config.source.id, "id")
+
+
+def _judged_queries(spark: SparkSession, config: Config, settings: Evaluate, adaptor: Adaptor) -> Questions:
+    if settings.queries is None or settings.judgments is None:
+        raise AdaptorError("evaluate.judgments needs evaluate.queries, the table with the queries' embeddings")
+    queries, judgments = (TableRef(where).pinned(spark) for where in (settings.queries, settings.judgments))
+    asked, judged = queries.read(spark), judgments.read(spark)
+    require_columns(asked, [config.source.id, config.source.embedding], queries)
+    require_embeddings(asked, config.source.embedding, queries)
+    require_columns(judged, ["query_id", "corpus_id", "grade"], judgments)
+    grades: dict[str, dict[str, int]] = {}
+    for row in judged.select(F.col("query_id").cast("string"), F.col("corpus_id").cast("string"), "grade").collect():
+        grades.setdefault(row[0], {})[row[1]] = int(row[2])
+    asked = asked.select(
+        F.col(config.source.id).cast("string").alias("id"),
+        F.col(config.source.embedding).cast("array<float>").alias("embedding"),
+    ).where(F.col("id").isin(list(grades)))
+    bad = asked.where(reason("id", "embedding", adaptor.width).isNotNull()).count()
+    if bad:
+        raise AdaptorError(f"{bad} queries of {queries} have no usable embedding of width {adaptor.width}; mend them")
+    ids, vectors = _vectors(asked)
+    if missing := set(grades) - set(ids):
+        raise AdaptorError(f"{len(missing)} judged queries, such as {min(missing)!r}, are not in {queries}")
+    return Questions(ids, vectors, grades)
+
+
+def _vectors(rows: DataFrame) -> tuple[list[str], Float32]:
+    """Ids and embeddings `(n, D)` of good rows, in the order of their ids."""
+    table = rows.select(F.col("id").cast("string"), "embedding").toArrow().combine_chunks().sort_by("id")
+    ids = table["id"].to_pylist()
+    flat = table["embedding"].combine_chunks().flatten().to_numpy()
+    return ids, flat.reshape(len(ids), -1)

@@ -1,0 +1,89 @@
+"""The fit job: from a Delta table to a published artifact."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+from pyspark.sql import SparkSession
+
+from adaptor.artifact import Adaptor, publish
+from adaptor.card import model_card
+from adaptor.config import Config
+from adaptor.fitting import fit_folds
+from adaptor.spark.runs import Figure, Run, record
+from adaptor.spark.sampling import materialise
+from adaptor.spark.session import Clock
+from adaptor.spark.tables import TableRef, require_columns, require_embeddings, require_rows
+from adaptor.vectors import check_dims
+from adaptor.workers import Workers
+from adaptor.workers.horovod import HorovodWorkers
+from adaptor.workers.local import LocalWorkers
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a fit job leaves behind."""
+
+    adaptor: Adaptor
+    path: str
+    source: TableRef
+    bad_rows: Mapping[str, int]
+    seconds: float
+
+
+def fit_table(spark: SparkSession, config: Config, report: Callable[[str], None]) -> Fitted:
+    """Sample `config.source`, fit on `config.workers`, publish under `config.artifact`.
+
+    Raises `AdaptorError` when the source can't be read as embeddings or has too few good rows.
+    """
+    clock, started_at = Clock(spark), datetime.now(UTC)
+    source = TableRef(config.source.table, config.source.version).pinned(spark)
+    df = source.read(spark)
+    require_columns(df, [config.source.id, config.source.embedding], source)
+    require_embeddings(df, config.source.embedding, source)
+    rows = require_rows(df, config.source.where, source)
+    workers: Workers = LocalWorkers()
+    if config.workers.kind == "horovod":
+        workers = HorovodWorkers(spark, config.workers.processes)
+
+    sample = materialise(rows, config.source.id, config.source.embedding, config.sample, config.workers.batches)
+    try:
+        whole = sample.whole
+        report(f"sample: {len(whole.rows)} rows of {source}, {len(sample.held_out.rows)} held out")
+        for reason, count in sample.bad_rows.items():
+            report(f"set aside: {count} rows, {reason}")
+        dims = check_dims(config.dims, whole.rows.shape[1])
+        adaptor = fit_folds(sample.train, sample.held_out, whole, dims, config.fit, config.sample.seed, workers, report)
+    finally:
+        sample.delete()
+    provenance: dict[str, Any] = {
+        "source": source.where,
+        "source_version": source.version,
+        "bad_rows": dict(sample.bad_rows),
+        "started_at": started_at.isoformat(timespec="seconds"),
+    }
+    adaptor = replace(adaptor, metrics={**adaptor.metrics, **provenance})
+    path = publish(adaptor, config.artifact, model_card(adaptor))
+    run = Run(
+        run_id=uuid4().hex,
+        job="fit",
+        data_set=config.evaluate.data_set if config.evaluate else source.where,
+        fingerprint=adaptor.fingerprint,
+        source=source.where,
+        source_version=source.version,
+        rows=len(whole.rows),
+        seconds=clock.seconds(),
+        core_seconds=clock.core_seconds(),
+        started_at=started_at,
+    )
+    figures = [
+        Figure(score["candidate"], dim, "overlap@10", value)
+        for score in adaptor.metrics["candidates"]
+        for dim, value in score["overlap"].items()
+    ]
+    record(spark, config.runs, run, figures)
+    return Fitted(adaptor, path, source, sample.bad_rows, run.seconds)

@@ -1,0 +1,35 @@
+"""Bad rows: why a vector can't be adapted, as a column, so that no row is dropped unnoticed."""
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from adaptor.errors import AdaptorError
+from adaptor.vectors import LARGEST, SMALLEST
+
+
+def common_width(df: DataFrame, embedding: str) -> int:
+    """D, the width that most vectors of `df` have; `AdaptorError` when none has any."""
+    widths = df.where(F.size(embedding) > 0).groupBy(F.size(embedding).alias("width")).count()
+    most = widths.orderBy(F.desc("count"), F.desc("width")).first()
+    if most is None:
+        raise AdaptorError(f"every vector in column {embedding!r} is null or empty; there is nothing to fit")
+    return int(most["width"])
+
+
+def reason(id_column: str, embedding: str, width: int) -> Column:
+    """Why a row is bad, null where it is good."""
+    vector = F.col(embedding)
+    return (
+        F.when(F.col(id_column).isNull(), "the id is null")
+        .when(vector.isNull(), "null")
+        .when(F.size(vector) != width, F.concat(F.lit("width "), F.size(vector), F.lit(f" instead of {width}")))
+        .when(F.exists(vector, lambda x: x.isNull()), "holds null")
+        .when(F.exists(vector, F.isnan), "holds NaN")
+        .when(F.exists(vector, lambda x: F.abs(x) >= LARGEST), "infinite")
+        .when(F.forall(vector, lambda x: F.abs(x) <= SMALLEST), "zero")
+    )
+
+
+def count_reasons(bad: DataFrame) -> dict[str, int]:
+    """Reason -> rows, of a DataFrame with a `reason` column."""
+    return {row["reason"]: row["count"] for row in bad.groupBy("reason").count().orderBy("reason").collect()}

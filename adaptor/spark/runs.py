@@ -1,0 +1,79 @@
+"""The `runs` table: every figure any job measured, one row a run, data set, candidate, dim and metric."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+
+from pyspark.sql import SparkSession
+from pyspark.sql.types import (
+    DoubleType,
+    IntegerType,
+    LongType,
+    StringType,
+    StructField,
+    StructType,
+    TimestampType,
+)
+
+from adaptor.spark.tables import TableRef
+
+SCHEMA = StructType(
+    [
+        StructField("run_id", StringType(), False),
+        StructField("job", StringType(), False),  # fit, apply, evaluate, ...
+        StructField("data_set", StringType(), False),
+        StructField("candidate", StringType(), False),  # original, truncation, svd, adaptor, ...
+        StructField("dim", IntegerType(), False),  # prefix width; the full width for what has none
+        StructField("metric", StringType(), False),  # nDCG@10, overlap@10, rows_written, ...
+        StructField("value", DoubleType(), False),
+        StructField("fingerprint", StringType(), False),  # of the artifact
+        StructField("source", StringType(), False),
+        StructField("source_version", LongType(), True),
+        StructField("rows", LongType(), False),  # that the figure speaks of
+        StructField("seconds", DoubleType(), False),  # of the whole run, wall
+        StructField("core_seconds", DoubleType(), False),  # of the whole run, task time and driver CPU
+        StructField("bytes", LongType(), False),  # a row at this dim
+        StructField("started_at", TimestampType(), False),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What all figures of one run share."""
+
+    run_id: str
+    job: str
+    data_set: str
+    fingerprint: str
+    source: str
+    source_version: int | None
+    rows: int
+    seconds: float
+    core_seconds: float
+    started_at: datetime
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured value."""
+
+    candidate: str
+    dim: int
+    metric: str
+    value: float
+
+    def row(self, run: Run) -> tuple[object, ...]:
+        """This figure as a row of the table."""
+        found = asdict(run) | asdict(self) | {"value": float(self.value), "bytes": 4 * self.dim}
+        return tuple(found[name] for name in SCHEMA.names)
+
+
+def record(spark: SparkSession, table: str, run: Run, figures: Sequence[Figure]) -> None:
+    """Append `figures` of `run` to the Delta table at `table`, made if it is not there."""
+    df = spark.createDataFrame([figure.row(run) for figure in figures], SCHEMA).coalesce(1)
+    writer = df.write.format("delta").mode("append")
+    ref = TableRef(table)
+    writer.save(ref.path) if ref.is_path else writer.saveAsTable(table)

@@ -1,0 +1,105 @@
+"""The sample of a fit: chosen by a hash of the id, materialised for the training workers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import fsspec
+import numpy as np
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from adaptor.batches import Batches, gather
+from adaptor.batches.arrow import ArrowBatches
+from adaptor.batches.petastorm import PetastormBatches
+from adaptor.config import Sample
+from adaptor.fitting import Fold
+from adaptor.spark.rows import common_width, count_reasons, reason
+from adaptor.vectors import Float32
+
+HELD_OUT_SHARE, HELD_OUT_MOST = 0.1, 1000
+
+
+@dataclass(frozen=True)
+class Materialised:
+    """A sample on disk, read back through the batches that training gets."""
+
+    train: Fold
+    held_out: Fold
+    bad_rows: dict[str, int]
+    url: str
+
+    @property
+    def whole(self) -> Fold:
+        """Both folds as one."""
+        folds = (self.train, self.held_out)
+        batches = type(self.train.batches)(  # type: ignore[call-arg]
+            urls=tuple(url for fold in folds for url in fold.batches.urls),  # type: ignore[attr-defined]
+            rows=sum(fold.batches.rows for fold in folds),
+        )
+        return Fold(np.concatenate([fold.rows for fold in folds]), batches)
+
+    def delete(self) -> None:
+        """Remove the materialised files; bad rows stay in the sample's folder."""
+        fs, folder = fsspec.core.url_to_fs(self.url)
+        fs.rm(folder, recursive=True)
+
+
+def place(id_column: str, seed: int) -> Column:
+    """A row's place in [0, 1), from a hash of its id: the same on any cluster, for any layout."""
+    bucket = F.pmod(F.xxhash64(F.col(id_column).cast("string"), F.lit(seed)), F.lit(1 << 30))
+    return bucket / float(1 << 30)
+
+
+def sample(df: DataFrame, id_column: str, rows: int, seed: int, total: int) -> DataFrame:
+    """About `rows` of the `total` rows of `df`, or all of them; the same for equal seeds."""
+    return df if rows >= total else df.where(place(id_column, seed) < rows / total)
+
+
+def materialise(df: DataFrame, id_column: str, embedding: str, wanted: Sample, kind: str) -> Materialised:
+    """Sample `df`, set bad rows aside, and write training and held-out rows as Parquet.
+
+    Bad rows go to `<folder>/set_aside`, with id and reason. Held-out rows are a tenth, 1,000 at
+    most. Rows lie in the order of their hash, so workers read them in the same order everywhere.
+    """
+    total = df.count()
+    # A second hash decides who is held out, and one place orders all: no row meets both folds.
+    share = min(HELD_OUT_SHARE, HELD_OUT_MOST / min(total, wanted.rows))
+    chosen = (
+        sample(df, id_column, wanted.rows, wanted.seed, total)
+        .select(
+            F.col(id_column).cast("string").alias("id"),
+            F.col(embedding).cast("array<float>").alias("embedding"),
+            (place(id_column, wanted.seed + 1) < share).alias("held_out"),
+            place(id_column, wanted.seed).alias("place"),
+        )
+        .persist()
+    )
+    try:
+        width = common_width(chosen, "embedding")
+        judged = chosen.withColumn("reason", reason("id", "embedding", width))
+        folder = wanted.folder if "://" in wanted.folder else Path(wanted.folder).absolute().as_uri()
+        bad = judged.where("reason IS NOT NULL").select("id", "reason")
+        bad.coalesce(1).write.mode("overwrite").parquet(f"{folder}/set_aside")
+        good = judged.where("reason IS NULL")
+        url = f"{folder}/{uuid4().hex}"
+        counts = {row["held_out"]: row["count"] for row in good.groupBy("held_out").count().collect()}
+        for held_out, name in ((False, "train"), (True, "held_out")):
+            rows = good.where(F.col("held_out") == held_out).orderBy("place", "id")
+            rows.select("embedding").write.parquet(f"{url}/{name}")
+        return Materialised(
+            train=_fold(kind, f"{url}/train", counts.get(False, 0), width),
+            held_out=_fold(kind, f"{url}/held_out", counts.get(True, 0), width),
+            bad_rows=count_reasons(bad),
+            url=url,
+        )
+    finally:
+        chosen.unpersist()
+
+
+def _fold(kind: str, url: str, rows: int, width: int) -> Fold:
+    batches: Batches = PetastormBatches((url,), rows) if kind == "petastorm" else ArrowBatches((url,), rows)
+    array: Float32 = gather(batches).numpy() if rows else np.zeros((0, width), np.float32)
+    return Fold(array, batches)

@@ -1,0 +1,56 @@
+"""The Spark session of a job: Delta switched on, Spark's noise off."""
+
+import os
+import sys
+import time
+
+from pyspark.sql import SparkSession
+
+from adaptor.errors import AdaptorError
+
+
+def open_session(name: str) -> SparkSession:
+    """The session of this submit, or a local one, able to read and write Delta tables.
+
+    Raises `AdaptorError` when Delta's JARs are missing.
+    """
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # executors need these packages too
+    spark = (
+        SparkSession.builder.appName(name)
+        .config("spark.sql.extensions", "io.delta.sql.DeltaSparkSessionExtension")
+        .config("spark.sql.catalog.spark_catalog", "org.apache.spark.sql.delta.catalog.DeltaCatalog")
+        .config("spark.ui.showConsoleProgress", str(sys.stderr.isatty()).lower())
+        .getOrCreate()
+    )
+    spark.sparkContext.setLogLevel(os.environ.get("ADAPTOR_SPARK_LOG", "FATAL"))
+    try:
+        spark.sparkContext._jvm.java.lang.Class.forName(  # type: ignore[union-attr]
+            "io.delta.sql.DeltaSparkSessionExtension",
+            False,
+            spark.sparkContext._jvm.java.lang.Thread.currentThread().getContextClassLoader(),  # type: ignore[union-attr]
+        )
+    except Exception as error:
+        raise AdaptorError(
+            "Spark has no Delta: submit with --packages io.delta:delta-spark_2.13:4.0.1, "
+            "or run tools/setup_spark.py once"
+        ) from error
+    return spark
+
+
+class Clock:
+    """What a job has cost since it was made: wall seconds and core-seconds."""
+
+    def __init__(self, spark: SparkSession) -> None:
+        self._spark = spark
+        self._started, self._cpu, self._tasks = time.monotonic(), time.process_time(), self._task_seconds()
+
+    def seconds(self) -> float:
+        return time.monotonic() - self._started
+
+    def core_seconds(self) -> float:
+        """Task time on all executors plus CPU time of this driver's Python."""
+        return self._task_seconds() - self._tasks + time.process_time() - self._cpu
+
+    def _task_seconds(self) -> float:
+        executors = self._spark.sparkContext._jsc.sc().statusStore().executorList(False)
+        return sum(executors.apply(i).totalDuration() for i in range(executors.size())) / 1000

@@ -1,0 +1,109 @@
+"""Delta tables by path or by name, pinned to a version, checked before they are read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from delta.tables import DeltaTable
+from pyspark.errors import AnalysisException
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.types import ArrayType, DataType, DoubleType, FloatType
+
+from adaptor.errors import AdaptorError
+
+
+@dataclass(frozen=True)
+class TableRef:
+    """A Delta table: `catalog.schema.table`, or a path or URL (anything with a slash)."""
+
+    where: str
+    version: int | None = None
+
+    @property
+    def is_path(self) -> bool:
+        return "/" in self.where
+
+    @property
+    def path(self) -> str:
+        """The path or URL, absolute: Delta takes no other in SQL."""
+        return self.where if "://" in self.where else str(Path(self.where).absolute())
+
+    @property
+    def identifier(self) -> str:
+        """The table in SQL, quoted."""
+        parts = ["delta", self.path] if self.is_path else self.where.split(".")
+        return ".".join(f"`{part.replace('`', '``')}`" for part in parts)
+
+    def __str__(self) -> str:
+        return self.where if self.version is None else f"{self.where} at version {self.version}"
+
+    def exists(self, spark: SparkSession) -> bool:
+        if self.is_path:
+            return bool(DeltaTable.isDeltaTable(spark, self.path))
+        return spark.catalog.tableExists(self.where)
+
+    def pinned(self, spark: SparkSession) -> TableRef:
+        """The same table at its latest version, unless one is set.
+
+        Raises `AdaptorError` when there is no such Delta table, or not this version of it.
+        """
+        if not self.exists(spark):
+            raise AdaptorError(f"there is no Delta table at {self.where}; check source.table and the working folder")
+        if self.version is None:
+            latest = self._delta(spark).history(1).collect()[0]["version"]
+            return replace(self, version=int(latest))
+        try:
+            _ = self.read(spark).schema
+        except AnalysisException as error:
+            raise AdaptorError(f"{self} can't be read: {_first_line(error)}") from error
+        return self
+
+    def read(self, spark: SparkSession) -> DataFrame:
+        reader = spark.read.format("delta")
+        if self.version is not None:
+            reader = reader.option("versionAsOf", self.version)
+        return reader.load(self.path) if self.is_path else reader.table(self.where)
+
+    def properties(self, spark: SparkSession) -> dict[str, str]:
+        """The table's properties."""
+        return dict(self._delta(spark).detail().collect()[0]["properties"])
+
+    def _delta(self, spark: SparkSession) -> DeltaTable:
+        return DeltaTable.forPath(spark, self.path) if self.is_path else DeltaTable.forName(spark, self.where)
+
+
+def require_columns(df: DataFrame, columns: Sequence[str], table: TableRef) -> None:
+    """`AdaptorError` naming the columns that are missing and those there are."""
+    missing = [column for column in columns if column not in df.columns]
+    if missing:
+        raise AdaptorError(
+            f"{table.where} has no column {', '.join(map(repr, missing))}; it has {', '.join(df.columns)}"
+        )
+
+
+def require_embeddings(df: DataFrame, column: str, table: TableRef) -> None:
+    """`AdaptorError` unless `column` is an array of floats or doubles."""
+    found: DataType = df.schema[column].dataType
+    if not (isinstance(found, ArrayType) and isinstance(found.elementType, (FloatType, DoubleType))):
+        raise AdaptorError(
+            f"column {column!r} of {table.where} is {found.simpleString()}; "
+            "embeddings are array<float> or array<double>: cast it, or name another column"
+        )
+
+
+def require_rows(df: DataFrame, condition: str | None, table: TableRef) -> DataFrame:
+    """`df`, under an SQL `condition` if there is one; `AdaptorError` when nothing is left."""
+    try:
+        rows = df if condition is None else df.where(condition)
+    except AnalysisException as error:
+        raise AdaptorError(f"source.where {condition!r} can't be used: {_first_line(error)}") from error
+    if rows.isEmpty():
+        raise AdaptorError(f"{table} has no rows" + ("" if condition is None else f" where {condition}"))
+    return rows
+
+
+def _first_line(error: Exception) -> str:
+    return re.split(r"[\n;]", str(error).strip())[0]

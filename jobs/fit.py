@@ -1,0 +1,27 @@
+"""Fit an adaptor on a sample of a Delta table.
+
+spark-submit jobs/fit.py --config conf/quickstart.yaml
+"""
+
+import typer
+
+from adaptor.cli import ConfigFile, Overrides, example, one_sentence, progress
+from adaptor.config import load_config
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command(epilog=example("fit"))
+def main(config: ConfigFile, overrides: Overrides = []) -> None:
+    """Sample the source table, compare the candidates on held-out rows, publish the best as an artifact."""
+    with one_sentence("fit"):
+        settings = load_config(config, overrides)
+        from adaptor.spark.fit import fit_table
+        from adaptor.spark.session import open_session
+        from adaptor.summaries import print_fitted
+
+        print_fitted(fit_table(open_session("matryoshka fit"), settings, progress))
+
+
+if __name__ == "__main__":
+    app()

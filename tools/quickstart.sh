@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# The quickstart: SciFact into Delta, then the three jobs, then what to look at. Run by make quickstart.
+set -euo pipefail
+conf=conf/quickstart.yaml
+export JDK_JAVA_OPTIONS="${JDK_JAVA_OPTIONS:-} -Xlog:disable"
+
+step() { printf '\n== %s\n' "$*"; "$@"; }
+step spark-submit tools/load_collection.py data/scifact lake/scifact
+step spark-submit jobs/fit.py --config $conf
+step spark-submit jobs/apply.py --config $conf
+step spark-submit jobs/evaluate.py --config $conf
+
+cat <<END
+
+The nested embeddings   lake/scifact/nested     (Delta; embedding_32 ... embedding_192, title, text)
+The artifact            lake/scifact/artifact   (current.json names the version in use; its README.md is the model card)
+Every figure            lake/runs               (Delta)
+
+Next
+  . .venv/bin/activate
+  jupyter execute notebooks/querying_nested_tables.ipynb        or open it: neighbours, in SQL and DataFrames
+  spark-submit jobs/fit.py --help                               your own table: copy $conf, name your table and columns
+  less conf/cluster.yaml                                        the same on a cluster, with Horovod
+END
