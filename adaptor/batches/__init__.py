@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 class Batches(Protocol):
     """Embeddings, a batch at a time, always in the same order."""
 
-    rows: int
+    @property
+    def rows(self) -> int:
+        """How many rows were written, and must arrive."""
 
     def __iter__(self) -> Iterator[Tensor]:
         """Tensors `(B, D) float32`, `rows` rows in all."""
