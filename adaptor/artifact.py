@@ -111,12 +111,14 @@ class Adaptor:
             root = f"{root}/{json.loads(fs.cat_file(f'{root}/current.json'))['version']}"
         if not fs.exists(f"{root}/config.json"):
             raise AdaptorError(f"no artifact at {path}: it has no config.json; run jobs/fit.py to make one")
-        config = json.loads(fs.cat_file(f"{root}/config.json"))
-        if config.get("format") != FORMAT:
-            raise AdaptorError(f"the artifact at {path} has format {config.get('format')}, this version reads {FORMAT}")
         try:
+            config = json.loads(fs.cat_file(f"{root}/config.json"))
+            if config.get("format") != FORMAT:
+                found = config.get("format")
+                raise AdaptorError(f"the artifact at {path} has format {found}, this version reads {FORMAT}")
+            metrics = json.loads(fs.cat_file(f"{root}/metrics.json"))
             tensors = load_tensors(fs.cat_file(f"{root}/model.safetensors"))
-        except (FileNotFoundError, SafetensorError) as error:
+        except (FileNotFoundError, SafetensorError, ValueError) as error:
             raise AdaptorError(f"the artifact at {path} is damaged ({error}); fit it again") from error
         sides: dict[str, dict[str, np.ndarray[Any, Any]]] = {}
         for name, value in tensors.items():
@@ -127,7 +129,7 @@ class Adaptor:
             query=Map.from_tensors(sides["query"]) if "query" in sides else None,
             dims=tuple(config["dims"]),
             config=config["fit"],
-            metrics=json.loads(fs.cat_file(f"{root}/metrics.json")),
+            metrics=metrics,
         )
         if loaded.fingerprint != config["fingerprint"]:
             raise AdaptorError(f"the weights at {path} are not those it was saved with; fit it again")

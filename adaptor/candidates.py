@@ -1,34 +1,131 @@
-"""The simple ways to make prefixes, each a function from a sample to a map.
+"""The closed forms: each a function from a sample to the maps of both sides.
 
 They are the honest baselines, the starts of training, and sometimes the winners.
 """
 
-import numpy as np
+from __future__ import annotations
 
-from adaptor.maps import Map
+import numpy as np
+from numpy.typing import NDArray
+
+from adaptor.maps import Map, Residual, Sides
+from adaptor.metrics import nearest
 from adaptor.vectors import Float32, normalise
 
+Float64 = NDArray[np.float64]
 
-def truncation(corpus: Float32) -> Map:
+HUB_SHARE, HUB_PRIOR = 0.5, 40  # of each side's mean that is taken off: share * q / (q + prior)
+MOMENT_PRIOR = 200  # the corpus's second moment weighs as much as this many queries
+CUTOFF = 1e-6  # eigenvalues under this share of the largest count as zero
+TEMPER_PER_SKEW, TEMPER_MOST, TEMPER_KNEE = 0.10, 0.25, 3.0
+
+
+def truncation(corpus: Float32) -> Sides:
     """The embedding as it is: right for embedders that were trained to be nested. `corpus (n, D)`."""
-    return Map(np.eye(corpus.shape[1], dtype=np.float32))
+    return Sides(Map(np.eye(corpus.shape[1], dtype=np.float32)))
 
 
-def svd(corpus: Float32) -> Map:
+def svd(corpus: Float32) -> Sides:
     """The uncentred SVD's right singular vectors, strongest first: a rotation of `corpus (n, D)`.
 
     Orthogonal, so the full width keeps every similarity; the prefix of length m is the best
-    rank-m approximation of the sample. Taken from the second moment in float64, signs fixed so
-    that equal samples give equal maps.
+    rank-m approximation of the sample.
     """
-    unit = normalise(corpus).astype(np.float64)
-    return rotation_from_moment(unit.T @ unit)
+    return Sides(Map(_rotation(_moment(corpus))))
 
 
-def rotation_from_moment(moment: np.ndarray) -> Map:
-    """The eigenvectors of a second moment `(D, D) float64`, largest eigenvalue first."""
+def pca(corpus: Float32) -> Sides:
+    """Centred PCA: the mean of `corpus (n, D)` is taken off both sides first."""
+    unit = normalise(corpus)
+    mean = unit.mean(axis=0)
+    weight = _rotation(_moment(unit - mean, unit_rows=True))
+    return Sides(Map(weight, bias=-mean @ weight))
+
+
+def tempered_svd(corpus: Float32) -> Sides:
+    """The SVD with its strongest directions damped as far as the corpus has hubs: see `temper`."""
+    return temper(svd(corpus), corpus)
+
+
+def temper(sides: Sides, corpus: Float32) -> Sides:
+    """Damp the coordinates that all rows share: `(1 + e / 3) ** -a`, e a coordinate's relative energy.
+
+    Directions common to all rows make hubs, rows that are everyone's neighbour, and take up
+    room in a short prefix. The strength `a` follows from the skewness of how often a row is
+    among others' 10 nearest. It changes the full-width similarities, so agreement with them
+    can't choose it; without hubs it changes nothing.
+    """
+    unit = normalise(corpus)
+    strength = float(np.clip(TEMPER_PER_SKEW * hub_skew(unit), 0, TEMPER_MOST))
+    y = normalise(sides.corpus(unit))
+    energy = np.square(y).mean(axis=0) * y.shape[1]
+    gain = ((1 + energy / TEMPER_KNEE) ** -strength).astype(np.float32)
+    made = sides.corpus
+    return Sides(
+        Map(
+            made.weight * gain,
+            None if made.bias is None else made.bias * gain,
+            None
+            if made.residual is None
+            else Residual(made.residual.hidden, made.residual.hidden_bias, made.residual.out * gain),
+        )
+    )
+
+
+def hub_skew(unit: Float32, rows: int = 10_000) -> float:
+    """Skewness of how often each of the first `rows` rows is among others' 10 nearest; 0 without hubs."""
+    unit = unit[:rows]
+    k = min(10, len(unit) - 1)
+    found = nearest(unit, unit, k, skip=np.arange(len(unit)))
+    count = np.bincount(found.ravel(), minlength=len(unit)).astype(np.float64)
+    spread = count.std()
+    return float((((count - count.mean()) / spread) ** 3).mean()) if spread else 0.0
+
+
+def query_aware_svd(corpus: Float32, queries: Float32) -> Sides:
+    """The best rank-m fit of every `query . document` at once, from the second moments of both sides.
+
+    With moments Cx and Cq, `U s V' = svd(Cq^1/2 Cx^1/2)`, corpus map `Cx^-1/2 V s^1/2`, query map
+    `Cq^-1/2 U s^1/2`. Up to half of each side's mean is taken off first (hubs, the gap between
+    modalities), and Cq is drawn toward Cx, both the less the more queries there are.
+    `corpus (n, D)`, `queries (q, D)`. Not orthogonal: full-width similarities change a little.
+    """
+    count = len(queries)
+    share = HUB_SHARE * count / (count + HUB_PRIOR)
+    corpus, queries = normalise(corpus), normalise(queries)
+    offsets = share * corpus.mean(axis=0), share * queries.mean(axis=0)
+    moment = _moment(corpus - offsets[0])
+    asked = (count * _moment(queries - offsets[1]) + MOMENT_PRIOR * moment) / (count + MOMENT_PRIOR)
+    u, s, vt = np.linalg.svd(_power(asked, 0.5) @ _power(moment, 0.5))
+    # The same sign convention on both sides, so that equal samples give equal maps.
+    signs = _signs(vt.T)
+    weights = (_power(moment, -0.5) @ vt.T * signs * s**0.5, _power(asked, -0.5) @ u * signs * s**0.5)
+    return Sides(*(_affine(weight, offset) for weight, offset in zip(weights, offsets)))
+
+
+def _affine(weight: Float64, offset: Float32) -> Map:
+    return Map(np.ascontiguousarray(weight, dtype=np.float32), (-offset @ weight).astype(np.float32))
+
+
+def _moment(rows: Float32, unit_rows: bool = False) -> Float64:
+    unit = (rows if unit_rows else normalise(rows)).astype(np.float64)
+    return unit.T @ unit / len(unit)
+
+
+def _rotation(moment: Float64) -> Float32:
+    """The eigenvectors of a moment as columns, largest eigenvalue first, signs fixed: `(D, D)`."""
     _, vectors = np.linalg.eigh(moment)
     vectors = vectors[:, ::-1]
-    largest = np.abs(vectors).argmax(axis=0)
-    signs = np.sign(vectors[largest, np.arange(vectors.shape[1])])
-    return Map(np.ascontiguousarray(vectors * signs, dtype=np.float32))
+    return np.ascontiguousarray(vectors * _signs(vectors), dtype=np.float32)
+
+
+def _signs(vectors: Float64) -> Float64:
+    """The sign of each column's largest entry."""
+    return np.sign(vectors[np.abs(vectors).argmax(axis=0), np.arange(vectors.shape[1])])
+
+
+def _power(moment: Float64, exponent: float) -> Float64:
+    """A symmetric moment to a power on its support, zero elsewhere."""
+    values, vectors = np.linalg.eigh(moment)
+    kept = values > CUTOFF * values[-1]
+    return (vectors[:, kept] * values[kept] ** exponent) @ vectors[:, kept].T

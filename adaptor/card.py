@@ -21,15 +21,23 @@ def model_card(adaptor: Adaptor) -> str:
         f"- chosen: {config['candidate']}, then fitted again on all {config['rows']} rows",
         f"- made with matryoshka-adaptor {importlib.metadata.version('matryoshka-adaptor')}",
         "",
-        "Share of the 10 nearest neighbours at full width that are found again, on held-out rows:",
+        f"Share of the 10 neighbours at full width, {'as they are' if metrics['already_nested'] else 'hubs corrected'}, that",
+        f"held-out {'queries' if metrics['held_out_side'] == 'query' else 'rows'} find again:",
         "",
         f"| candidate | {' | '.join(dims)} | mean |",
         f"|---|{'---|' * (len(dims) + 1)}",
     ]
     for score in metrics["candidates"]:
-        values = [score["overlap"][dim] for dim in adaptor.dims]
+        values = [score["overlap"][str(dim)] for dim in adaptor.dims]
         cells = " | ".join(f"{value:.4f}" for value in [*values, sum(values) / len(values)])
         lines.append(f"| {score['candidate']} | {cells} |")
+    lines += [f"\nLeft out: {name}, {reason}." for name, reason in metrics["left_out"].items()]
+    if metrics["supervised"]:
+        judged = metrics["supervised"]
+        lines.append(
+            f"\nJudgments of {judged['labelled']} queries: {judged['share']:.0%} of the way was taken, "
+            f"nDCG@10 {judged['gain']:+.4f} on held-out ones."
+        )
     lines += [
         "",
         "```python",

@@ -44,6 +44,15 @@ class Sample(Section):
     seed: int = 0
 
 
+class QueryLog(Section):
+    """Queries to learn from, and judgments of some of them; never those an evaluation will use."""
+
+    table: Name  # a Delta table with the queries' embeddings
+    judgments: Name | None = None  # a Delta table: query_id, corpus_id, grade
+    id: Name = "id"
+    embedding: Name = "embedding"
+
+
 class Workers(Section):
     """Where training runs, and what feeds it."""
 
@@ -79,6 +88,7 @@ class Config(Section):
     dims: tuple[int, ...]
     artifact: Name  # the folder of the artifact's versions
     runs: Name  # the Delta table of all figures
+    query_log: QueryLog | None = None
     fit: FitSettings = FitSettings()
     workers: Workers = Workers()
     apply: Apply | None = None

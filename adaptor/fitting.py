@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from functools import partial
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -14,17 +13,16 @@ from adaptor import candidates
 from adaptor.artifact import Adaptor
 from adaptor.batches import ArrayBatches, Batches
 from adaptor.errors import AdaptorError
-from adaptor.maps import Map
-from adaptor.metrics import nearest, overlap
-from adaptor.settings import PAPER, CandidateName, FitSettings, Training
-from adaptor.vectors import Float32, as_embeddings, check_dims, prefix
+from adaptor.judge import NEIGHBOURS, Judge, geometric_mean
+from adaptor.making import LEAST_QUERIES, Made, Maker
+from adaptor.maps import Sides
+from adaptor.settings import CandidateName, FitSettings
+from adaptor.supervise import LEAST_LABELLED, Supervised, choose_share
+from adaptor.vectors import Float32, as_embeddings, check_dims
 from adaptor.workers import Workers
 from adaptor.workers.local import LocalWorkers
 
-if TYPE_CHECKING:
-    from adaptor.train import Trained
-
-NEIGHBOURS = 10  # of the overlap that candidates are chosen by
+Judged = dict[int, dict[int, float]]
 
 
 @dataclass(frozen=True)
@@ -33,6 +31,17 @@ class Fold:
 
     rows: Float32
     batches: Batches
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What a fit learns from. `judgments` name rows of `queries` and of `whole`."""
+
+    train: Fold
+    held_out: Fold
+    whole: Fold
+    queries: Float32 | None = None
+    judgments: Judged = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -45,7 +54,7 @@ class Score:
 
     @property
     def mean(self) -> float:
-        return float(np.mean(list(self.overlap.values())))
+        return geometric_mean(self.overlap)
 
 
 def fit(
@@ -56,124 +65,182 @@ def fit(
     seed: int = 0,
     settings: FitSettings = FitSettings(),
 ) -> Adaptor:
-    """Fit an adaptor to `corpus`, `(n, D)`, in memory; a tenth of it, 1,000 at most, is held out.
+    """Fit an adaptor in memory, without Spark.
 
-    `queries (q, D)` and `judgments (query row, corpus row, grade)` are not used yet and refused.
-    Raises `AdaptorError` for bad rows, dims above D and samples too small.
+    `corpus (n, D)`; `queries (q, D)`, a log of them, no labels needed; `judgments (j, 3)`: query
+    row, corpus row, grade. A tenth of the corpus, 1,000 rows at most, and a fifth of the queries
+    are held out to choose among candidates. Raises `AdaptorError` for bad rows, dims above D,
+    judgments of rows that are not there, and samples too small.
     """
-    if queries is not None or judgments is not None:
-        raise AdaptorError("fit does not learn from queries and judgments yet; leave both out")
     rows = as_embeddings(corpus, "corpus")
     order = np.random.default_rng(seed).permutation(len(rows))
-    count = held_out_rows(len(rows))
-    return fit_folds(
-        in_memory(rows[order[count:]]), in_memory(rows[order[:count]]), in_memory(rows), dims, settings, seed
+    count = min(1000, len(rows) // 10)
+    sample = Sample(
+        train=in_memory(rows[order[count:]]),
+        held_out=in_memory(rows[order[:count]]),
+        whole=in_memory(rows),
+        queries=None if queries is None else as_embeddings(queries, "queries", rows.shape[1]),
+        judgments=_graded(judgments, rows, queries),
     )
+    return fit_sample(sample, dims, settings, seed)
 
 
 def in_memory(rows: Float32) -> Fold:
+    """A fold that was never materialised."""
     return Fold(rows, ArrayBatches(rows))
 
 
-def held_out_rows(rows: int) -> int:
-    """A tenth of the sample, 1,000 at most."""
-    return min(1000, rows // 10)
-
-
-def fit_folds(
-    train: Fold,
-    held_out: Fold,
-    whole: Fold,
+def fit_sample(
+    sample: Sample,
     dims: Sequence[int],
     settings: FitSettings,
     seed: int,
     workers: Workers | None = None,
     report: Callable[[str], None] = lambda line: None,
 ) -> Adaptor:
-    """Score all candidates on `held_out`, refit the best on `whole`; ties go to the earlier one.
+    """Score all candidates on held-out rows, refit the best on all; ties go to the earlier one.
 
     `report` gets a line about each candidate as it is done.
     """
-    width = train.rows.shape[1]
-    dims = check_dims(dims, width)
-    needed = max(NEIGHBOURS, settings.training.neighbours) + 1
-    if len(train.rows) < needed or not len(held_out.rows):
-        raise AdaptorError(
-            f"the sample has {len(whole.rows)} rows; a fit needs at least {needed} besides the held-out "
-            "tenth to compare neighbours: sample more rows"
-        )
+    dims = check_dims(dims, sample.whole.rows.shape[1])
+    _enough(sample, settings)
     workers = workers or LocalWorkers()
-    original = nearest(prefix(held_out.rows, width), prefix(train.rows, width), NEIGHBOURS)
+    asked, held_queries = _split_queries(sample.queries, seed)
+    maker = Maker(sample.train, asked, dims, settings, seed, workers)
+    judge, nested = _choose_judge(sample, asked, held_queries, dims)
+    if nested:
+        report("truncation keeps more neighbours than SVD: this embedder is nested already, its order is kept")
+
     scores: list[Score] = []
-    steps: dict[CandidateName, int] = {}
+    made: dict[CandidateName, Made] = {}
+    skipped: dict[str, str] = {}
     for name in settings.candidates:
+        if reason := maker.refuses(name):
+            skipped[name] = reason
+            report(f"{name}: left out, {reason}")
+            continue
         started = time.perf_counter()
-        if name in ("paper", "trained"):
-            trained = train_map(name, train, held_out, dims, settings, seed, workers)
-            made, steps[name] = trained.map, trained.step
-        else:
-            made = getattr(candidates, name)(train.rows)
-        found = {dim: _overlap(made, train.rows, held_out.rows, original, dim) for dim in dims}
-        scores.append(Score(name, found, time.perf_counter() - started))
+        made[name] = maker.make(name, judge, nested)
+        scores.append(Score(name, judge.overlap(made[name].sides, sample.train.rows), time.perf_counter() - started))
         report(f"{name}: overlap@{NEIGHBOURS} {scores[-1].mean:.4f} on held-out rows, {scores[-1].seconds:.1f} s")
+    if not scores:
+        raise AdaptorError(f"no candidate is left: {'; '.join(f'{k}: {v}' for k, v in skipped.items())}")
     winner = max(scores, key=lambda score: score.mean).candidate  # the first of equals
 
-    if steps.get(winner):
-        final = train_map(winner, whole, None, dims, settings, seed, workers, steps[winner]).map
-    elif winner in steps:  # training never left its start
-        final = _start(settings.training if winner == "trained" else PAPER, whole.rows)
-    else:
-        final = getattr(candidates, winner)(whole.rows)
-    report(f"{winner} wins and is fitted again on all {len(whole.rows)} rows")
+    maker = Maker(sample.whole, sample.queries if asked is not None else None, dims, settings, seed, workers)
+    sides = maker.again(winner, made[winner], nested)
+    report(f"{winner} wins and is fitted again on all {len(sample.whole.rows)} rows")
+    supervised = None
+    if sample.judgments:
+        sides, supervised = _supervise(maker, sides, sample, seed, report)
     return Adaptor(
-        corpus=final,
+        corpus=sides.corpus,
+        query=sides.own_query,
         dims=dims,
-        config={"candidate": winner, "seed": seed, "settings": asdict(settings), "rows": len(whole.rows)},
-        metrics={"held_out_rows": len(held_out.rows), "candidates": [asdict(score) for score in scores]},
+        config={
+            "candidate": winner,
+            "supervised": supervised.share if supervised else 0.0,
+            "seed": seed,
+            "settings": asdict(settings),
+            "rows": len(sample.whole.rows),
+            "queries": 0 if asked is None or sample.queries is None else len(sample.queries),
+            "judged_queries": len(sample.judgments),
+        },
+        metrics=_metrics(scores, skipped, judge, nested, supervised),
     )
 
 
-def train_map(
-    name: CandidateName,
-    sample: Fold,
-    held_out: Fold | None,
-    dims: tuple[int, ...],
-    settings: FitSettings,
-    seed: int,
-    workers: Workers,
-    steps: int | None = None,
-) -> Trained:
-    """Train on `workers`; all must bring back the same map.
+def _metrics(
+    scores: list[Score], skipped: dict[str, str], judge: Judge, nested: bool, supervised: Supervised | None
+) -> dict[str, Any]:
+    return {
+        "held_out_rows": len(judge.rows),
+        "held_out_side": judge.side,
+        "already_nested": nested,
+        "candidates": [{**asdict(score), "overlap": {str(k): v for k, v in score.overlap.items()}} for score in scores],
+        "left_out": skipped,
+        "supervised": asdict(supervised) if supervised else None,
+    }
 
-    With `steps` the training stops there, on the schedule it had with held-out rows.
+
+def _choose_judge(
+    sample: Sample, asked: Float32 | None, held_queries: Float32 | None, dims: tuple[int, ...]
+) -> tuple[Judge, bool]:
+    """Who judges, and whether the embedder was nested already.
+
+    Where truncation keeps more of the original neighbours than SVD, those stay the truth. Else
+    it is the full width once hubs are corrected for: agreement with the original can't tell
+    whether a correction helps, for it is one; its strength follows from the sample alone.
     """
-    from adaptor.train import train
+    corpus = sample.train.rows
+    rows, side = (held_queries, "query") if held_queries is not None else (sample.held_out.rows, "corpus")
+    plain, rotated = candidates.truncation(corpus), candidates.svd(corpus)
+    original = Judge.of(plain, rows, side, corpus, dims)  # type: ignore[arg-type]
 
-    training = settings.training if name == "trained" else PAPER
-    results = workers.run(
-        partial(
-            train,
-            _start(training, sample.rows),
-            sample.batches,
-            held_out.batches if held_out else None,
-            dims,
-            training,
-            seed,
-            steps,
-        )
+    def kept(sides: Sides) -> float:
+        return geometric_mean(original.overlap(sides, corpus))
+
+    if kept(plain) >= kept(rotated):
+        return original, True
+    corrected = candidates.tempered_svd(corpus) if asked is None else candidates.query_aware_svd(corpus, asked)
+    return Judge.of(corrected, rows, side, corpus, dims), False  # type: ignore[arg-type]
+
+
+def _supervise(
+    maker: Maker, start: Sides, sample: Sample, seed: int, report: Callable[[str], None]
+) -> tuple[Sides, Supervised | None]:
+    from adaptor.objectives.judgments import blend
+
+    if len(sample.judgments) < LEAST_LABELLED or start.corpus.residual is not None or maker.queries is None:
+        report(f"judgments: left out, {len(sample.judgments)} judged queries are under {LEAST_LABELLED}")
+        return start, None
+    queries, judgments = maker.queries, sample.judgments
+
+    def trained(some: Judged) -> Sides:
+        return maker.supervised(start, some)
+
+    chosen = choose_share(start, trained, sample.whole.rows, queries, judgments, maker.all_dims, seed)
+    report(
+        f"judgments of {chosen.labelled} queries: {chosen.share:.0%} of the way, "
+        f"nDCG@10 {chosen.gain:+.4f} on held-out queries"
     )
-    first = results[0]
-    for other in results[1:]:
-        pairs = zip(first.map.tensors().values(), other.map.tensors().values(), strict=True)
-        if not all(np.array_equal(a, b) for a, b in pairs):
-            raise AdaptorError("the workers ended with different maps; check the network, then fit again")
-    return first
+    return (blend(start, trained(judgments), chosen.share) if chosen.share else start), chosen
 
 
-def _start(training: Training, rows: Float32) -> Map:
-    return candidates.svd(rows) if training.start == "svd" else candidates.truncation(rows)
+def _split_queries(queries: Float32 | None, seed: int) -> tuple[Float32, Float32] | tuple[None, None]:
+    """Queries to learn from and queries to judge by: a fifth, 500 at most; too few are left aside."""
+    if queries is None or len(queries) < LEAST_QUERIES:
+        return None, None
+    order = np.random.default_rng(seed).permutation(len(queries))
+    count = min(500, len(queries) // 5)
+    return queries[order[count:]], queries[order[:count]]
 
 
-def _overlap(made: Map, corpus: Float32, held_out: Float32, original: np.ndarray, dim: int) -> float:
-    found = nearest(prefix(made(held_out, dim), dim), prefix(made(corpus, dim), dim), NEIGHBOURS)
-    return float(overlap(found, original).mean())
+def _enough(sample: Sample, settings: FitSettings) -> None:
+    needed = max(NEIGHBOURS, settings.training.neighbours) + 1
+    if len(sample.train.rows) < needed or not len(sample.held_out.rows):
+        raise AdaptorError(
+            f"the sample has {len(sample.whole.rows)} good rows; a fit compares neighbours and needs at least "
+            f"{needed} besides the held-out tenth: sample more rows"
+        )
+
+
+def _graded(judgments: object, corpus: Float32, queries: object) -> Judged:
+    """Judgments `(j, 3)` as query row -> corpus row -> grade, without grades of 0."""
+    if judgments is None:
+        return {}
+    if queries is None:
+        raise AdaptorError("judgments need queries: pass the embeddings of the queries they speak of")
+    rows = np.asarray(judgments, dtype=np.float64)
+    if rows.ndim != 2 or rows.shape[1] != 3:
+        raise AdaptorError(f"judgments must be (query row, corpus row, grade), not of shape {rows.shape}")
+    counts = len(np.asarray(queries)), len(corpus)
+    for column, (what, count) in enumerate(zip(("query", "corpus"), counts)):
+        outside = rows[(rows[:, column] < 0) | (rows[:, column] >= count), column]
+        if len(outside):
+            raise AdaptorError(f"judgments name {what} row {outside[0]:.0f}, but there are {count} rows")
+    graded: Judged = {}
+    for query, document, grade in rows:
+        if grade > 0:
+            graded.setdefault(int(query), {})[int(document)] = float(grade)
+    return graded

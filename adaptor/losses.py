@@ -10,19 +10,24 @@ from torch.nn import functional
 
 
 def prefix_similarities(y: Tensor, dims: tuple[int, ...]) -> Tensor:
-    """Cosines between all rows of `y (B, K)` at each prefix: `(P, B, B)`.
+    """Cosines between all rows of `y (B, K)` at each prefix: `(P, B, B)`."""
+    return prefix_cosines(y, y, dims)
+
+
+def prefix_cosines(y: Tensor, others: Tensor, dims: tuple[int, ...]) -> Tensor:
+    """Cosines between `y (B, K)` and `others (J, K)` at each prefix: `(P, B, J)`.
 
     Prefixes nest, so each band of columns is multiplied once and the products are summed up.
     """
-    dot = y.new_zeros(len(y), len(y))
-    square = y.new_zeros(len(y))
+    dot = y.new_zeros(len(y), len(others))
+    squares = y.new_zeros(len(y)), y.new_zeros(len(others))
     cosines = []
     for start, stop in zip((0, *dims), dims):
-        band = y[:, start:stop]
-        dot = dot + band @ band.T
-        square = square + band.square().sum(1)
-        length = square.clamp_min(1e-12).sqrt()
-        cosines.append(dot / length[:, None] / length)
+        bands = y[:, start:stop], others[:, start:stop]
+        dot = dot + bands[0] @ bands[1].T
+        squares = squares[0] + bands[0].square().sum(1), squares[1] + bands[1].square().sum(1)
+        lengths = [square.clamp_min(1e-12).sqrt() for square in squares]
+        cosines.append(dot / lengths[0][:, None] / lengths[1])
     return torch.stack(cosines)
 
 
@@ -49,5 +54,25 @@ def listwise(original: Tensor, nested: Tensor, temperature: float) -> Tensor:
     """
     itself = torch.eye(len(original), dtype=torch.bool, device=original.device)
     target = functional.softmax((original / temperature).masked_fill(itself, -1e4), dim=-1)
-    found = functional.log_softmax((nested / temperature).masked_fill(itself, -1e4), dim=-1)
+    return divergence(target, (nested / temperature).masked_fill(itself, -1e4))
+
+
+def divergence(target: Tensor, scores: Tensor) -> Tensor:
+    """`KL(target || softmax(scores))`, mean over prefixes and rows: `target (B, J)`, `scores (P, B, J)`."""
+    found = functional.log_softmax(scores, dim=-1)
     return functional.kl_div(found, target.expand_as(found), reduction="none").sum(-1).mean()
+
+
+def ranking(grades: Tensor, nested: Tensor) -> Tensor:
+    """The paper's ranking loss: `(y_j - y_k) * log(1 + exp(s_k[:m] - s_j[:m]))` where `y_j > y_k`.
+
+    `grades (B, J)` of J documents for B queries, `nested (P, B, J)` their cosines. Mean over
+    prefixes and queries of the mean over pairs.
+    """
+    gap = (grades[:, :, None] - grades[:, None, :]).clamp_min(0)  # (B, J, J)
+    pairs = (gap > 0).sum((1, 2)).clamp_min(1)
+    total = nested.new_zeros(())
+    for scores in nested:  # one prefix at a time: (B, J, J) is large
+        margin = functional.softplus(scores[:, None, :] - scores[:, :, None])
+        total = total + ((gap * margin).sum((1, 2)) / pairs).mean()
+    return total / len(nested)

@@ -74,3 +74,15 @@ class Map:
         if "residual.out" in tensors:
             residual = Residual(tensors["residual.hidden"], tensors["residual.hidden_bias"], tensors["residual.out"])
         return cls(tensors["weight"], tensors.get("bias"), residual)
+
+
+@dataclass(frozen=True)
+class Sides:
+    """The maps of both sides; queries go through `corpus` where they have none of their own."""
+
+    corpus: Map
+    own_query: Map | None = None
+
+    @property
+    def query(self) -> Map:
+        return self.corpus if self.own_query is None else self.own_query

@@ -36,9 +36,17 @@ class AdaptorModule(nn.Module):
         nn.init.uniform_(self.hidden.bias, -0.5, 0.5, generator=generator)
         nn.init.zeros_(self.out.weight)
 
+    def start(self, x: Tensor) -> Tensor:
+        """z, where training starts."""
+        return x @ self.weight + self.bias
+
+    def residual(self, z: Tensor) -> Tensor:
+        """f(z), what training adds."""
+        return self.out(torch.relu(self.hidden(z * self.scale))) / self.scale
+
     def forward(self, x: Tensor) -> Tensor:
-        z = x @ self.weight + self.bias
-        return z + self.out(torch.relu(self.hidden(z * self.scale))) / self.scale
+        z = self.start(x)
+        return z + self.residual(z)
 
     @torch.no_grad()
     def to_map(self) -> Map:

@@ -5,18 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
-from annotated_types import Ge, Gt, MinLen
+from annotated_types import Ge, Gt, Le, MinLen
 
 Count = Annotated[int, Ge(1)]
 Weight = Annotated[float, Ge(0)]
+Share = Annotated[float, Ge(0), Le(1)]
+Positive = Annotated[float, Gt(0)]
 STRICT = {"extra": "forbid", "strict": True}  # how the config library is to read these
 
-CandidateName = Literal["truncation", "svd", "paper", "trained"]
+CandidateName = Literal["truncation", "pca", "svd", "tempered_svd", "query_aware_svd", "paper", "trained"]
 
 
 @dataclass(frozen=True)
 class Training:
-    """One training: where it starts, what it minimises, how long it may take.
+    """Training on a corpus alone: where it starts, what it minimises, how long it may take.
 
     The weights of the losses are relative; a loss of weight 0 is not computed. `patience` counts
     evaluations on held-out rows without a better overlap.
@@ -24,20 +26,21 @@ class Training:
 
     __pydantic_config__: ClassVar = STRICT
 
-    start: Literal["identity", "svd"] = "svd"
+    start: Literal["identity", "svd"] | None = None  # null: what keeps more on held-out rows
     hidden: Count | None = None  # units of the MLP; null: the width of the embeddings
     listwise: Weight = 1.0
     top_k: Weight = 0.0
     pairwise: Weight = 0.0
     reconstruction: Weight = 0.0
-    temperature: Annotated[float, Gt(0)] = 0.05  # of the listwise softmax, in cosine
-    learning_rate: Annotated[float, Gt(0)] = 2e-3
-    steps: Count = 150
+    pull: Weight = 0.5  # toward the start: the square of what the MLP adds
+    temperature: Positive = 0.05  # of the listwise softmax, in cosine
+    learning_rate: Positive = 2e-3
+    steps: Count = 100
     batch: Annotated[int, Ge(2)] = 512  # rows whose pairs are compared
     batches_per_step: Count | None = None  # over all workers together; null: one a worker
     neighbours: Count = 3  # nearest rows that come into a batch with each row drawn
     evaluate_every: Count = 25
-    patience: Count = 3
+    patience: Count = 2
 
 
 PAPER = Training(
@@ -46,18 +49,61 @@ PAPER = Training(
     top_k=1.0,
     pairwise=1.0,
     reconstruction=1.0,
+    pull=0.0,
     learning_rate=1e-3,
     steps=400,
     batch=128,
+    patience=4,
 )
 """The paper's unsupervised stage (section 4.1): all weights 1, Adam 1e-3, batch 128."""
 
 
 @dataclass(frozen=True)
-class FitSettings:
-    """A whole fit: which candidates compete, and how the trained one is made."""
+class QueryTraining:
+    """Training on a query log: each query's softmax over documents is kept at every prefix."""
 
     __pydantic_config__: ClassVar = STRICT
 
-    candidates: Annotated[tuple[CandidateName, ...], MinLen(1)] = ("truncation", "svd", "trained")
+    sides: Literal["one", "two"] | None = None  # maps; null: what keeps more on held-out queries
+    temperature: Positive = 0.05
+    learning_rate: Positive = 3e-4
+    steps: Count = 200
+    batch: Count = 64
+    batches_per_step: Count | None = None
+    near: Count = 10  # documents nearest to each query of the batch, under the start
+    random: Count = 512  # documents drawn at random
+    evaluate_every: Count = 50
+    patience: Count = 2
+
+
+@dataclass(frozen=True)
+class Supervision:
+    """Training on judgments, after the rest: one change shared by both sides."""
+
+    __pydantic_config__: ClassVar = STRICT
+
+    weight: Share = 0.5  # of the judged terms; the unlabelled ones weigh the rest
+    smooth: Share = 0.5  # of a judged query's target that comes from the start's own similarities
+    ranking: Weight = 0.0  # of the paper's ranking loss, beside the contrastive one
+    hard_negatives: Count = 30
+    learning_rate: Positive = 1e-3
+    steps: Count = 200
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """A whole fit: which candidates compete, and how the trained ones are made."""
+
+    __pydantic_config__: ClassVar = STRICT
+
+    candidates: Annotated[tuple[CandidateName, ...], MinLen(1)] = (
+        "truncation",
+        "pca",
+        "svd",
+        "tempered_svd",
+        "query_aware_svd",
+        "trained",
+    )
     training: Training = Training()
+    query_training: QueryTraining = QueryTraining()
+    supervision: Supervision = Supervision()

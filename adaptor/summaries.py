@@ -17,16 +17,21 @@ if TYPE_CHECKING:
 def print_fitted(fitted: Fitted) -> None:
     """Every candidate's held-out overlap, what won, and where it lies."""
     adaptor = fitted.adaptor
-    table = Table(title="Held-out rows: share of the 10 nearest neighbours found again", title_justify="left")
+    table = Table(
+        title="Held-out rows: share of the 10 neighbours at full width, hubs corrected, that are found again",
+        title_justify="left",
+    )
     table.add_column("candidate")
     for dim in [*map(str, adaptor.dims), "mean", "seconds"]:
         table.add_column(dim, justify="right")
     for score in adaptor.metrics["candidates"]:
-        values = [score["overlap"][dim] for dim in adaptor.dims]
+        values = [score["overlap"][str(dim)] for dim in adaptor.dims]
         cells = [f"{value:.4f}" for value in [*values, sum(values) / len(values)]]
         table.add_row(score["candidate"], *cells, f"{score['seconds']:.1f}")
     console.print(table)
     winner = adaptor.config["candidate"]
+    for name, reason in adaptor.metrics["left_out"].items():
+        console.print(f"left out     {name}: {reason}")
     if winner not in ("trained", "paper"):
         console.print(f"No trained map beat {winner} on held-out rows, so {winner} ships.")
     console.print(f"artifact     {fitted.path}   ({winner}, fingerprint {adaptor.fingerprint[:12]})")

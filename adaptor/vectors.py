@@ -31,7 +31,8 @@ def as_embeddings(x: object, what: str = "embeddings", width: int | None = None)
     not finite: the message counts them and names the first.
     """
     try:
-        matrix = np.ascontiguousarray(x, dtype=np.float32)
+        with np.errstate(over="ignore"):  # what float32 can't hold becomes infinite, and is counted below
+            matrix = np.ascontiguousarray(x, dtype=np.float32)
     except (TypeError, ValueError) as error:
         raise AdaptorError(f"{what} must be a matrix of numbers: {error}") from error
     if matrix.ndim != 2:

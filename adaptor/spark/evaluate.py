@@ -13,16 +13,17 @@ from pyspark.sql import functions as F
 
 from adaptor import candidates
 from adaptor.artifact import Adaptor
-from adaptor.config import Config, Evaluate
+from adaptor.config import Config
 from adaptor.errors import AdaptorError
 from adaptor.maps import Map
 from adaptor.metrics import judge, paired_interval
+from adaptor.spark.queries import read_queries, vectors_by_id
 from adaptor.spark.rows import reason
 from adaptor.spark.runs import Figure, Run, record
 from adaptor.spark.sampling import place, sample
 from adaptor.spark.search import View, exact_search
 from adaptor.spark.session import Clock
-from adaptor.spark.tables import TableRef, require_columns, require_embeddings
+from adaptor.spark.tables import TableRef, require_columns
 from adaptor.spark.udf import column_of
 from adaptor.vectors import Float32, normalise, prefix
 
@@ -69,13 +70,17 @@ def evaluate_table(spark: SparkSession, config: Config, report: Callable[[str], 
     total = rows.count()
 
     report(f"fitting the SVD baseline on {min(total, BASELINE_ROWS)} rows of {source}")
-    svd = candidates.svd(_vectors(sample(rows, "id", BASELINE_ROWS, 0, total))[1])
+    svd = candidates.svd(vectors_by_id(sample(rows, "id", BASELINE_ROWS, 0, total))[1]).corpus
     if settings.judgments:
-        questions = _judged_queries(spark, config, settings, adaptor)
+        if settings.queries is None:
+            raise AdaptorError("evaluate.judgments needs evaluate.queries, the table with the queries' embeddings")
+        names = config.source.id, config.source.embedding
+        asked = read_queries(spark, settings.queries, settings.judgments, *names, adaptor.width, judged_only=True)
+        questions = Questions(asked.ids, asked.vectors, asked.judgments)
     else:
         # The far end of the order that samples are taken from: as far from a fit as there is.
         share = min(1.0, settings.held_out / total)
-        questions = Questions(*_vectors(rows.where(place("id", config.sample.seed) >= 1 - share)), None)
+        questions = Questions(*vectors_by_id(rows.where(place("id", config.sample.seed) >= 1 - share)), None)
     report(f"searching {total} rows with {len(questions.ids)} queries at dims {list(adaptor.dims)} and {adaptor.width}")
     found = exact_search(rows, "id", _baselines(adaptor, svd, questions.vectors), 100)
     found |= exact_search(nested, "id", _nested_views(adaptor, questions), 100)
@@ -171,35 +176,3 @@ def _open_target(spark: SparkSession, config: Config, adaptor: Adaptor) -> DataF
     columns = [column_of(dim) for dim in adaptor.dims]
     require_columns(nested, [config.source.id, *columns], target)
     return nested.where(F.col(columns[0]).isNotNull()).withColumnRenamed(config.source.id, "id")
-
-
-def _judged_queries(spark: SparkSession, config: Config, settings: Evaluate, adaptor: Adaptor) -> Questions:
-    if settings.queries is None or settings.judgments is None:
-        raise AdaptorError("evaluate.judgments needs evaluate.queries, the table with the queries' embeddings")
-    queries, judgments = (TableRef(where).pinned(spark) for where in (settings.queries, settings.judgments))
-    asked, judged = queries.read(spark), judgments.read(spark)
-    require_columns(asked, [config.source.id, config.source.embedding], queries)
-    require_embeddings(asked, config.source.embedding, queries)
-    require_columns(judged, ["query_id", "corpus_id", "grade"], judgments)
-    grades: dict[str, dict[str, int]] = {}
-    for row in judged.select(F.col("query_id").cast("string"), F.col("corpus_id").cast("string"), "grade").collect():
-        grades.setdefault(row[0], {})[row[1]] = int(row[2])
-    asked = asked.select(
-        F.col(config.source.id).cast("string").alias("id"),
-        F.col(config.source.embedding).cast("array<float>").alias("embedding"),
-    ).where(F.col("id").isin(list(grades)))
-    bad = asked.where(reason("id", "embedding", adaptor.width).isNotNull()).count()
-    if bad:
-        raise AdaptorError(f"{bad} queries of {queries} have no usable embedding of width {adaptor.width}; mend them")
-    ids, vectors = _vectors(asked)
-    if missing := set(grades) - set(ids):
-        raise AdaptorError(f"{len(missing)} judged queries, such as {min(missing)!r}, are not in {queries}")
-    return Questions(ids, vectors, grades)
-
-
-def _vectors(rows: DataFrame) -> tuple[list[str], Float32]:
-    """Ids and embeddings `(n, D)` of good rows, in the order of their ids."""
-    table = rows.select(F.col("id").cast("string"), "embedding").toArrow().combine_chunks().sort_by("id")
-    ids = table["id"].to_pylist()
-    flat = table["embedding"].combine_chunks().flatten().to_numpy()
-    return ids, flat.reshape(len(ids), -1)

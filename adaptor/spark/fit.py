@@ -12,10 +12,11 @@ from pyspark.sql import SparkSession
 
 from adaptor.artifact import Adaptor, publish
 from adaptor.card import model_card
-from adaptor.config import Config
-from adaptor.fitting import fit_folds
+from adaptor.config import Config, QueryLog
+from adaptor.fitting import Fold, Judged, Sample, fit_sample
+from adaptor.spark.queries import read_judgments, read_queries
 from adaptor.spark.runs import Figure, Run, record
-from adaptor.spark.sampling import materialise
+from adaptor.spark.sampling import Materialised, materialise
 from adaptor.spark.session import Clock
 from adaptor.spark.tables import TableRef, require_columns, require_embeddings, require_rows
 from adaptor.vectors import check_dims
@@ -50,14 +51,16 @@ def fit_table(spark: SparkSession, config: Config, report: Callable[[str], None]
     if config.workers.kind == "horovod":
         workers = HorovodWorkers(spark, config.workers.processes)
 
-    sample = materialise(rows, config.source.id, config.source.embedding, config.sample, config.workers.batches)
+    judged = _judged_documents(spark, config.query_log)
+    sample = materialise(rows, config.source.id, config.source.embedding, config.sample, config.workers.batches, judged)
     try:
         whole = sample.whole
         report(f"sample: {len(whole.rows)} rows of {source}, {len(sample.held_out.rows)} held out")
         for reason, count in sample.bad_rows.items():
             report(f"set aside: {count} rows, {reason}")
         dims = check_dims(config.dims, whole.rows.shape[1])
-        adaptor = fit_folds(sample.train, sample.held_out, whole, dims, config.fit, config.sample.seed, workers, report)
+        learnt = _learn_from(spark, config.query_log, sample, whole)
+        adaptor = fit_sample(learnt, dims, config.fit, config.sample.seed, workers, report)
     finally:
         sample.delete()
     provenance: dict[str, Any] = {
@@ -81,9 +84,31 @@ def fit_table(spark: SparkSession, config: Config, report: Callable[[str], None]
         started_at=started_at,
     )
     figures = [
-        Figure(score["candidate"], dim, "overlap@10", value)
+        Figure(score["candidate"], int(dim), "overlap@10", value)
         for score in adaptor.metrics["candidates"]
         for dim, value in score["overlap"].items()
     ]
     record(spark, config.runs, run, figures)
     return Fitted(adaptor, path, source, sample.bad_rows, run.seconds)
+
+
+def _judged_documents(spark: SparkSession, log: QueryLog | None) -> list[str]:
+    """Ids of the corpus rows that have a judgment."""
+    if log is None or log.judgments is None:
+        return []
+    grades = read_judgments(spark, log.judgments)
+    return sorted({document for judged in grades.values() for document in judged})
+
+
+def _learn_from(spark: SparkSession, log: QueryLog | None, sample: Materialised, whole: Fold) -> Sample:
+    """The sample with its queries and judgments, these by row number."""
+    if log is None:
+        return Sample(sample.train, sample.held_out, whole)
+    queries = read_queries(spark, log.table, log.judgments, log.id, log.embedding, whole.rows.shape[1])
+    document = {name: row for row, name in enumerate(sample.ids)}
+    judgments: Judged = {}
+    for row, name in enumerate(queries.ids):
+        for document_id, grade in (queries.judgments or {}).get(name, {}).items():
+            if grade > 0 and document_id in document:
+                judgments.setdefault(row, {})[document[document_id]] = float(grade)
+    return Sample(sample.train, sample.held_out, whole, queries.vectors, judgments)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -28,6 +29,7 @@ class Materialised:
 
     train: Fold
     held_out: Fold
+    ids: list[str]  # of the rows of `whole`
     bad_rows: dict[str, int]
     url: str
 
@@ -58,17 +60,20 @@ def sample(df: DataFrame, id_column: str, rows: int, seed: int, total: int) -> D
     return df if rows >= total else df.where(place(id_column, seed) < rows / total)
 
 
-def materialise(df: DataFrame, id_column: str, embedding: str, wanted: Sample, kind: str) -> Materialised:
+def materialise(
+    df: DataFrame, id_column: str, embedding: str, wanted: Sample, kind: str, judged: Sequence[str] = ()
+) -> Materialised:
     """Sample `df`, set bad rows aside, and write training and held-out rows as Parquet.
 
-    Bad rows go to `<folder>/set_aside`, with id and reason. Held-out rows are a tenth, 1,000 at
-    most. Rows lie in the order of their hash, so workers read them in the same order everywhere.
+    Rows whose id is in `judged` come in whatever their hash. Bad rows go to `<folder>/set_aside`,
+    with id and reason. Held-out rows are a tenth, 1,000 at most. Rows lie in the order of their
+    hash, so workers read them in the same order everywhere.
     """
     total = df.count()
     # A second hash decides who is held out, and one place orders all: no row meets both folds.
     share = min(HELD_OUT_SHARE, HELD_OUT_MOST / min(total, wanted.rows))
     chosen = (
-        sample(df, id_column, wanted.rows, wanted.seed, total)
+        _with_judged(sample(df, id_column, wanted.rows, wanted.seed, total), df, id_column, judged)
         .select(
             F.col(id_column).cast("string").alias("id"),
             F.col(embedding).cast("array<float>").alias("embedding"),
@@ -79,24 +84,38 @@ def materialise(df: DataFrame, id_column: str, embedding: str, wanted: Sample, k
     )
     try:
         width = common_width(chosen, "embedding")
-        judged = chosen.withColumn("reason", reason("id", "embedding", width))
+        checked = chosen.withColumn("reason", reason("id", "embedding", width))
         folder = wanted.folder if "://" in wanted.folder else Path(wanted.folder).absolute().as_uri()
-        bad = judged.where("reason IS NOT NULL").select("id", "reason")
+        bad = checked.where("reason IS NOT NULL").select("id", "reason")
         bad.coalesce(1).write.mode("overwrite").parquet(f"{folder}/set_aside")
-        good = judged.where("reason IS NULL")
+        good = checked.where("reason IS NULL")
         url = f"{folder}/{uuid4().hex}"
         counts = {row["held_out"]: row["count"] for row in good.groupBy("held_out").count().collect()}
         for held_out, name in ((False, "train"), (True, "held_out")):
             rows = good.where(F.col("held_out") == held_out).orderBy("place", "id")
-            rows.select("embedding").write.parquet(f"{url}/{name}")
+            rows.select("id", "embedding").write.parquet(f"{url}/{name}")
         return Materialised(
             train=_fold(kind, f"{url}/train", counts.get(False, 0), width),
             held_out=_fold(kind, f"{url}/held_out", counts.get(True, 0), width),
+            ids=[name for fold in ("train", "held_out") for name in _ids(f"{url}/{fold}")],
             bad_rows=count_reasons(bad),
             url=url,
         )
     finally:
         chosen.unpersist()
+
+
+def _with_judged(chosen: DataFrame, df: DataFrame, id_column: str, judged: Sequence[str]) -> DataFrame:
+    if not judged or chosen is df:
+        return chosen
+    is_judged = F.col(id_column).cast("string").isin(list(judged))
+    return chosen.where(~is_judged).unionByName(df.where(is_judged))
+
+
+def _ids(url: str) -> list[str]:
+    import pyarrow.dataset as dataset
+
+    return list(dataset.dataset(url, format="parquet").to_table(columns=["id"])["id"].to_pylist())
 
 
 def _fold(kind: str, url: str, rows: int, width: int) -> Fold:

@@ -29,7 +29,7 @@ class TableRef:
     @property
     def path(self) -> str:
         """The path or URL, absolute: Delta takes no other in SQL."""
-        return self.where if "://" in self.where else str(Path(self.where).absolute())
+        return self.where if re.match(r"\w[\w+.-]*:/", self.where) else str(Path(self.where).absolute())
 
     @property
     def identifier(self) -> str:
@@ -52,10 +52,10 @@ class TableRef:
         """
         if not self.exists(spark):
             raise AdaptorError(f"there is no Delta table at {self.where}; check source.table and the working folder")
-        if self.version is None:
-            latest = self._delta(spark).history(1).collect()[0]["version"]
-            return replace(self, version=int(latest))
         try:
+            if self.version is None:
+                latest = self._delta(spark).history(1).collect()[0]["version"]
+                return replace(self, version=int(latest))
             _ = self.read(spark).schema
         except AnalysisException as error:
             raise AdaptorError(f"{self} can't be read: {_first_line(error)}") from error

@@ -1,0 +1,163 @@
+"""Making one candidate from a sample: the closed forms at once, the trained ones on workers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from adaptor import candidates
+from adaptor.errors import AdaptorError
+from adaptor.judge import Judge
+from adaptor.maps import Map, Sides
+from adaptor.settings import PAPER, CandidateName, FitSettings, QueryTraining, Training
+from adaptor.vectors import Float32
+from adaptor.workers import Workers
+
+if TYPE_CHECKING:
+    from adaptor.fitting import Fold, Judged
+    from adaptor.objectives import MakeObjective
+    from adaptor.train import Schedule, Trained
+
+LEAST_QUERIES = 20  # under which a query log is left aside
+LEAST_TRAINING_QUERIES = 100  # under which nothing is trained on it
+LEAST_ROWS_PER_DIMENSION = 2  # rows for each number of the width, under which no MLP is trained
+
+
+@dataclass(frozen=True)
+class Made:
+    """A candidate: its maps, and how it was trained if it was, so that it can be made again."""
+
+    sides: Sides
+    step: int | None = None
+    sides_trained: str | None = None
+
+
+@dataclass(frozen=True)
+class Maker:
+    """Makes candidates from `fold` and, where there are any, `queries (q, D)`."""
+
+    fold: Fold
+    queries: Float32 | None
+    dims: tuple[int, ...]
+    settings: FitSettings
+    seed: int
+    workers: Workers
+
+    @property
+    def all_dims(self) -> tuple[int, ...]:
+        """The dims and the full width, which training on queries must keep as well."""
+        return tuple(sorted({*self.dims, self.fold.rows.shape[1]}))
+
+    def refuses(self, name: CandidateName) -> str | None:
+        """Why this candidate can't be made from this sample, in half a sentence."""
+        rows, width = self.fold.rows.shape
+        if name == "query_aware_svd" and self.queries is None:
+            return f"there is no log of at least {LEAST_QUERIES} queries; svd stands in"
+        if name == "trained" and self.queries is not None and len(self.queries) < LEAST_TRAINING_QUERIES:
+            return f"{len(self.queries)} queries are under {LEAST_TRAINING_QUERIES}; query_aware_svd stands in"
+        if name == "trained" and self.queries is None and rows < LEAST_ROWS_PER_DIMENSION * width:
+            return f"{rows} rows are too few for an MLP on {width} numbers; tempered_svd stands in"
+        return None
+
+    def make(self, name: CandidateName, judge: Judge, nested: bool) -> Made:
+        """The candidate, stopped early by `judge` where it is trained."""
+        if name == "paper":
+            return self._train_on_corpus(PAPER, nested, judge)
+        if name == "trained" and self.queries is None:
+            return self._train_on_corpus(self.settings.training, nested, judge)
+        if name == "trained":
+            kinds = [self.settings.query_training.sides] if self.settings.query_training.sides else ["two", "one"]
+            tried = [(self._train_on_queries(kind, nested, judge), kind) for kind in kinds]
+            best, kind = max(tried, key=lambda pair: pair[0].score or 0.0)
+            return Made(best.sides, best.step, kind)
+        return Made(self._closed(name))
+
+    def again(self, name: CandidateName, made: Made, nested: bool) -> Sides:
+        """The candidate made as `made` was, from this maker's sample, to the step it stopped at."""
+        if made.step is None:
+            return self._closed(name)
+        if name == "trained" and self.queries is not None:
+            if not made.step:
+                return self._start_for_queries(nested)
+            return self._train_on_queries(made.sides_trained or "two", nested, None, made.step).sides
+        training = PAPER if name == "paper" else self.settings.training
+        return self._train_on_corpus(training, nested, None, made.step).sides
+
+    def supervised(self, start: Sides, judgments: Judged) -> Sides:
+        """`start`, trained further on judgments."""
+        from adaptor.objectives.judgments import MakeJudged
+
+        assert self.queries is not None
+        query_training = replace(self.settings.query_training, sides="two")
+        supervision = self.settings.supervision
+        make = MakeJudged(start, self.queries, judgments, self.all_dims, query_training, supervision)
+        schedule = _schedule(replace(query_training, steps=supervision.steps, learning_rate=supervision.learning_rate))
+        return self._run(make, schedule, None, None).sides
+
+    def _closed(self, name: CandidateName) -> Sides:
+        if name == "query_aware_svd":
+            assert self.queries is not None
+            return candidates.query_aware_svd(self.fold.rows, self.queries)
+        return getattr(candidates, name)(self.fold.rows)
+
+    def _train_on_corpus(
+        self, training: Training, nested: bool, judge: Judge | None, stop_at: int | None = None
+    ) -> Made:
+        """Listwise or the paper's losses on an MLP; tempered afterwards where the order is SVD's."""
+        from adaptor.objectives.neighbourhoods import MakeNeighbourhoods
+
+        kept = training.start == "identity" or (training.start is None and nested)
+        rows = self.fold.rows
+        start: Map = (candidates.truncation(rows) if kept else candidates.svd(rows)).corpus
+        if stop_at == 0:
+            trained_sides, step = Sides(start), 0
+        else:
+            plain = judge and Judge.of(candidates.truncation(rows), judge.rows, judge.side, rows, judge.dims)
+            trained = self._run(MakeNeighbourhoods(start, self.dims, training), _schedule(training), plain, stop_at)
+            trained_sides, step = trained.sides, trained.step
+        return Made(trained_sides if kept else candidates.temper(trained_sides, rows), step)
+
+    def _start_for_queries(self, nested: bool) -> Sides:
+        assert self.queries is not None
+        if nested:
+            return candidates.truncation(self.fold.rows)
+        return candidates.query_aware_svd(self.fold.rows, self.queries)
+
+    def _train_on_queries(self, kind: str, nested: bool, judge: Judge | None, stop_at: int | None = None) -> Trained:
+        from adaptor.objectives.questions import MakeQuestions
+
+        assert self.queries is not None
+        training: QueryTraining = replace(self.settings.query_training, sides=kind)  # type: ignore[arg-type]
+        start = self._start_for_queries(nested)
+        if kind == "one" and not nested:
+            start = candidates.tempered_svd(self.fold.rows)
+        make = MakeQuestions(start, self.queries, self.all_dims, training)
+        return self._run(make, _schedule(training), judge, stop_at)
+
+    def _run(self, make: MakeObjective, schedule: Schedule, judge: Judge | None, stop_at: int | None) -> Trained:
+        """Train on the workers; all must bring back the same maps."""
+        from adaptor.train import train
+
+        job = partial(train, make, self.fold.batches, judge, schedule, self.seed, stop_at)
+        first, *others = self.workers.run(job)
+        for other in others:
+            if not _same(first.sides, other.sides):
+                raise AdaptorError("the workers ended with different maps; check the network, then fit again")
+        return first
+
+
+def _schedule(training: Training | QueryTraining) -> Schedule:
+    from adaptor.train import Schedule
+
+    return Schedule.of(training)
+
+
+def _same(a: Sides, b: Sides) -> bool:
+    for one, other in ((a.corpus, b.corpus), (a.query, b.query)):
+        pairs = zip(one.tensors().values(), other.tensors().values(), strict=True)
+        if not all(np.array_equal(x, y) for x, y in pairs):
+            return False
+    return True

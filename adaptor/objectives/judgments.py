@@ -1,0 +1,122 @@
+"""From graded judgments: judged documents rise above mined hard negatives, on one shared change.
+
+A map of each side's own memorises the judged documents; one change of the input, shared by both
+sides, carries over to documents nobody judged.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.random import Generator
+from torch import Tensor, nn
+
+from adaptor import losses
+from adaptor.maps import Map, Sides
+from adaptor.objectives.questions import Questions, log_temperature
+from adaptor.settings import QueryTraining, Supervision
+from adaptor.vectors import Float32
+
+Judgments = dict[int, dict[int, float]]
+"""Query row -> corpus row -> grade above 0."""
+
+
+@dataclass(frozen=True)
+class MakeJudged:
+    """How the workers make the objective."""
+
+    start: Sides
+    queries: Float32
+    judgments: Judgments
+    dims: tuple[int, ...]
+    training: QueryTraining
+    supervision: Supervision
+
+    def __call__(self, corpus: Float32, seed: int) -> Judged:
+        return Judged(corpus, self)
+
+
+class SharedChange(nn.Module):
+    """`y = (x + x @ change) @ weight + bias`, `change (D, D)` the same for both sides, zero at first."""
+
+    def __init__(self, start: Sides, temperature: float, prefixes: int) -> None:
+        super().__init__()
+        self.log_temperature = log_temperature(temperature, prefixes)
+        self.judged_log_temperature = log_temperature(temperature, prefixes)
+        self.change = nn.Parameter(torch.zeros(start.corpus.width, start.corpus.width))
+        self._start = start
+
+    def to_sides(self) -> Sides:
+        change = self.change.detach().cpu().numpy().astype(np.float32)
+
+        def changed(made: Map) -> Map:
+            return Map(made.weight + change @ made.weight, made.bias)
+
+        own = self._start.own_query
+        return Sides(changed(self._start.corpus), None if own is None else changed(own))
+
+
+class Judged:
+    """Judged queries beside the unlabelled terms of `Questions`, weighed by one knob."""
+
+    def __init__(self, corpus: Float32, made: MakeJudged) -> None:
+        self._questions = Questions(corpus, made.queries, made.start, made.dims, made.training)
+        self._docs = self._questions.docs
+        self._asked = torch.tensor(self._questions.queries, device=self._docs.device)
+        self._labelled = np.array(sorted(made.judgments))
+        self._made = made
+        self.module = SharedChange(made.start, made.training.temperature, len(made.dims)).to(self._docs.device)
+
+    def loss(self, draw: Generator) -> Tensor:
+        questions, settings = self._questions, self._made.supervision
+        picked = draw.choice(self._labelled, min(self._made.training.batch, len(self._labelled)), replace=False)
+        judged = self._asked[torch.from_numpy(picked)]
+        unlabelled = questions.unlabelled(draw)
+        positives = torch.tensor([doc for q in picked for doc in self._made.judgments[int(q)]])
+        with torch.no_grad():
+            scores = self._map(judged, "query") @ self._map(self._docs, "corpus").T
+            hard = scores.topk(min(settings.hard_negatives, len(self._docs))).indices.flatten()
+        rows = torch.unique(
+            torch.cat([questions.near(unlabelled), questions.random(draw), hard, positives.to(hard.device)])
+        )
+        documents = self._map(self._docs[rows], "corpus")
+
+        grades = self._grades(picked, rows)  # (B, J)
+        target = (1 - settings.smooth) * grades / grades.sum(1, keepdim=True)
+        target = target + settings.smooth * questions.target(judged, rows)
+        scores = losses.prefix_cosines(self._map(judged, "query"), documents, self._made.dims)
+        contrastive = losses.divergence(target, scores / self.module.judged_log_temperature.exp())
+        if settings.ranking:
+            contrastive = contrastive + settings.ranking * losses.ranking(grades, scores)
+
+        scores = losses.prefix_cosines(self._map(unlabelled, "query"), documents, self._made.dims)
+        kept = losses.divergence(questions.target(unlabelled, rows), scores / self.module.log_temperature.exp())
+        return settings.weight * contrastive + (1 - settings.weight) * kept
+
+    def sides(self) -> Sides:
+        return self.module.to_sides()
+
+    def _map(self, x: Tensor, side: str) -> Tensor:
+        return getattr(self._questions.teacher, side)(x + x @ self.module.change)
+
+    def _grades(self, picked: np.ndarray, rows: Tensor) -> Tensor:
+        column = {row: number for number, row in enumerate(rows.tolist())}
+        grades = torch.zeros(len(picked), len(rows))
+        for number, query in enumerate(picked):
+            for document, grade in self._made.judgments[int(query)].items():
+                grades[number, column[document]] = grade
+        return grades.to(rows.device)
+
+
+def blend(start: Sides, end: Sides, share: float) -> Sides:
+    """`share` of the way from one pair of affine maps to another; 0 is the start."""
+
+    def mixed(a: Map, b: Map) -> Map:
+        bias = None if a.bias is None or b.bias is None else (1 - share) * a.bias + share * b.bias
+        return Map((1 - share) * a.weight + share * b.weight, bias)
+
+    if start.own_query is None or end.own_query is None:
+        return Sides(mixed(start.corpus, end.corpus))
+    return Sides(mixed(start.corpus, end.corpus), mixed(start.own_query, end.own_query))

@@ -1,0 +1,92 @@
+"""From a corpus alone: rows keep their similarities to their neighbours, at every prefix."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.random import Generator
+from torch import Tensor
+
+from adaptor import losses
+from adaptor.maps import Map, Sides
+from adaptor.model import AdaptorModule
+from adaptor.settings import Training
+from adaptor.vectors import Float32, normalise
+
+NEIGHBOUR_BLOCK = 50_000  # rows among which neighbours are searched, as in the paper
+
+
+@dataclass(frozen=True)
+class MakeNeighbourhoods:
+    """How the workers make the objective: from a start, for prefixes of these widths."""
+
+    start: Map
+    dims: tuple[int, ...]
+    training: Training
+
+    def __call__(self, corpus: Float32, seed: int) -> Neighbourhoods:
+        return Neighbourhoods(corpus, self.start, self.dims, self.training, seed)
+
+
+class Neighbourhoods:
+    """Batches of random rows, each with its nearest ones; all their pairs are compared."""
+
+    def __init__(self, corpus: Float32, start: Map, dims: tuple[int, ...], training: Training, seed: int) -> None:
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._x = torch.tensor(normalise(corpus), device=device)  # (n, D)
+        self._nearest = nearest_rows(self._x, training.neighbours)  # (n, k)
+        self._dims, self._training = dims, training
+        self.module = AdaptorModule(start, training.hidden or corpus.shape[1], seed).to(device)
+
+    def loss(self, draw: Generator) -> Tensor:
+        n, k = self._nearest.shape
+        drawn = draw.integers(0, n, max(1, self._training.batch // (1 + k)))
+        seeds = torch.from_numpy(drawn).to(self._x.device)
+        rows = torch.unique(torch.cat([seeds, self._nearest[seeds].flatten()]))
+        neighbour = (self._nearest[rows][:, :, None] == rows).any(1)  # (B, B)
+        return batch_loss(self.module, self._x[rows], neighbour, self._dims, self._training)
+
+    def sides(self) -> Sides:
+        return Sides(self.module.to_map())
+
+
+def batch_loss(
+    module: AdaptorModule, x: Tensor, neighbour: Tensor, dims: tuple[int, ...], training: Training
+) -> Tensor:
+    """The weighted sum of the losses that `training` asks for, over all pairs of a batch `x (B, D)`.
+
+    `neighbour (B, B) bool` marks the pairs the paper's top-k loss speaks of.
+    """
+    z = module.start(x)
+    y = z + module.residual(z)
+    original, nested = x @ x.T, losses.prefix_similarities(y, dims)
+    total = x.new_zeros(())
+    if training.listwise:
+        total = total + training.listwise * losses.listwise(original, nested, training.temperature)
+    if training.top_k:
+        total = total + training.top_k * losses.top_k(original, nested, neighbour)
+    if training.pairwise:
+        total = total + training.pairwise * losses.pairwise(original, nested)
+    if training.reconstruction:
+        total = total + training.reconstruction * losses.reconstruction(x, y)
+    if training.pull:
+        total = total + training.pull * (y - z).square().sum(1).mean()
+    return total
+
+
+def nearest_rows(x: Tensor, k: int) -> Tensor:
+    """The k nearest other rows of each row of `x (n, D)`, as row numbers `(n, k)`.
+
+    Searched within equal blocks of at most 50,000 rows, as in the paper: quadratic cost stays
+    bounded.
+    """
+    found, start = [], 0
+    for block in x.tensor_split(-(-len(x) // NEIGHBOUR_BLOCK)):
+        for first in range(0, len(block), 1024):
+            scores = block[first : first + 1024] @ block.T
+            scores.diagonal(first).fill_(-np.inf)
+            found.append(scores.topk(k).indices + start)
+        start += len(block)
+    return torch.cat(found)

@@ -1,0 +1,80 @@
+"""Queries and judgments from Delta tables, into memory: there are thousands, not billions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from adaptor.errors import AdaptorError
+from adaptor.spark.rows import reason
+from adaptor.spark.tables import TableRef, require_columns, require_embeddings
+from adaptor.vectors import Float32
+
+Grades = dict[str, dict[str, int]]
+"""Query id -> corpus id -> grade."""
+
+
+@dataclass(frozen=True)
+class Queries:
+    """Ids, embeddings `(q, D)` in the order of the ids, and judgments where there are any."""
+
+    ids: list[str]
+    vectors: Float32
+    judgments: Grades | None
+
+
+def read_queries(
+    spark: SparkSession,
+    table: str,
+    judgments: str | None,
+    id_column: str,
+    embedding: str,
+    width: int,
+    judged_only: bool = False,
+) -> Queries:
+    """The queries of `table` with their judgments, all checked; `judged_only` leaves the others out.
+
+    Raises `AdaptorError` for missing columns, unusable embeddings and judged queries that are not there.
+    """
+    ref = TableRef(table).pinned(spark)
+    df = ref.read(spark)
+    require_columns(df, [id_column, embedding], ref)
+    require_embeddings(df, embedding, ref)
+    df = df.select(
+        F.col(id_column).cast("string").alias("id"), F.col(embedding).cast("array<float>").alias("embedding")
+    )
+    grades = None if judgments is None else read_judgments(spark, judgments)
+    if judged_only and grades is not None:
+        df = df.where(F.col("id").isin(list(grades)))
+    bad = df.where(reason("id", "embedding", width).isNotNull()).count()
+    if bad:
+        raise AdaptorError(f"{bad} queries of {ref} have no usable embedding of width {width}; mend them")
+    ids, vectors = vectors_by_id(df)
+    if len(set(ids)) < len(ids):
+        raise AdaptorError(f"{ref} has {len(ids) - len(set(ids))} query ids twice; make them unique")
+    if grades is not None and (missing := set(grades) - set(ids)):
+        raise AdaptorError(f"{len(missing)} judged queries, such as {min(missing)!r}, are not in {ref}")
+    return Queries(ids, vectors, grades)
+
+
+def read_judgments(spark: SparkSession, table: str) -> Grades:
+    """The judgments of a table with columns query_id, corpus_id and grade."""
+    ref = TableRef(table).pinned(spark)
+    df = ref.read(spark)
+    require_columns(df, ["query_id", "corpus_id", "grade"], ref)
+    grades: Grades = {}
+    for query, document, grade in df.select(
+        F.col("query_id").cast("string"), F.col("corpus_id").cast("string"), F.col("grade").cast("int")
+    ).collect():
+        grades.setdefault(query, {})[document] = grade
+    return grades
+
+
+def vectors_by_id(rows: DataFrame) -> tuple[list[str], Float32]:
+    """Ids and embeddings `(n, D)` of good rows, in the order of their ids."""
+    table = rows.select(F.col("id").cast("string"), "embedding").toArrow().combine_chunks().sort_by("id")
+    ids = table["id"].to_pylist()
+    flat = table["embedding"].combine_chunks().flatten().to_numpy()
+    return ids, flat.reshape(len(ids), -1)

@@ -1,0 +1,76 @@
+"""The supervised stage: trained on judgments, and taken only as far as held-out queries bear it out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from adaptor.maps import Sides
+from adaptor.metrics import judge, nearest
+from adaptor.objectives.judgments import Judgments, blend
+from adaptor.vectors import Float32, prefix
+
+LEAST_LABELLED = 40  # judged queries under which nothing is learned from them
+ONE_SPLIT_FROM = 400  # judged queries from which one half is enough to judge the other
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+FULL_WIDTH_LOSS = 0.003  # of nDCG@10 that may be lost at full width
+
+
+@dataclass(frozen=True)
+class Supervised:
+    """The share of the way from the unsupervised maps that was taken, and its held-out gain in nDCG@10."""
+
+    share: float
+    gain: float
+    labelled: int
+
+
+def choose_share(
+    start: Sides,
+    train: Callable[[Judgments], Sides],
+    corpus: Float32,
+    queries: Float32,
+    judgments: Judgments,
+    dims: tuple[int, ...],
+    seed: int,
+) -> Supervised:
+    """How far to go from `start` toward what `train` makes of judgments, judged on held-out ones.
+
+    The share of the way whose mean gain less one standard error is highest; 0 when none gains, or
+    when the full width, the last of `dims`, would lose more than it may.
+    """
+    order = np.random.default_rng(seed).permutation(sorted(judgments))
+    halves = np.array_split(order, 2)[: 1 if len(order) >= ONE_SPLIT_FROM else 2]
+    gains: dict[float, list[Float32]] = {share: [] for share in SHARES}
+    for half in halves:
+        held = {int(query): judgments[int(query)] for query in half}
+        end = train({query: graded for query, graded in judgments.items() if query not in held})
+        before = ndcg(start, corpus, queries, held, dims)
+        for share in SHARES:
+            gains[share].append(ndcg(blend(start, end, share), corpus, queries, held, dims) - before)
+
+    def bound(share: float) -> float:
+        by_query = np.concatenate(gains[share])  # (labelled, dims)
+        if by_query[:, -1].mean() < -FULL_WIDTH_LOSS:
+            return -1.0
+        means = by_query.mean(axis=1)
+        return float(means.mean() - means.std() / len(means) ** 0.5)
+
+    best = max(SHARES, key=bound)
+    return Supervised(best, float(np.concatenate(gains[best]).mean()), len(judgments))
+
+
+def ndcg(sides: Sides, corpus: Float32, queries: Float32, judgments: Judgments, dims: tuple[int, ...]) -> Float32:
+    """nDCG@10 of each judged query, in order, at each dim: `(labelled, dims)`."""
+    rows = sorted(judgments)
+    graded = {str(row): {str(doc): int(grade) for doc, grade in judgments[row].items()} for row in rows}
+    y, asked = sides.corpus(corpus), sides.query(queries[rows])
+    columns = []
+    for dim in dims:
+        found = nearest(prefix(asked, dim), prefix(y, dim), min(10, len(corpus)))
+        run = {str(row): {str(doc): -float(rank) for rank, doc in enumerate(ids)} for row, ids in zip(rows, found)}
+        values = judge(run, graded, ("nDCG@10",))["nDCG@10"]
+        columns.append([values[str(row)] for row in rows])
+    return np.array(columns, dtype=np.float32).T
