@@ -36,15 +36,15 @@ check:
 $(BIN)/python: | check
 	$(PYTHON) -m venv $(VENV)
 
-# What the three jobs need, without Horovod.
+# What the three jobs and the notebook need, without Horovod.
 $(VENV)/run.stamp: pyproject.toml constraints.txt tools/setup_spark.py conf/spark/spark-defaults.conf conf/spark/log4j2.properties | check $(BIN)/python
 	@echo "installing the environment (.venv); a few minutes, mostly torch"
 	$(PIP) setuptools wheel
-	$(PIP) --no-build-isolation --editable '.[spark,train,petastorm]'
+	$(PIP) --no-build-isolation --editable '.[spark,train,petastorm,notebook]'
 	$(BIN)/python tools/setup_spark.py
 	@touch $@
 
 $(VENV)/full.stamp: $(VENV)/run.stamp tools/build_horovod.sh
-	$(PIP) --no-build-isolation --editable '.[spark,train,petastorm,horovod,notebook,dev]'
+	$(PIP) --no-build-isolation --editable '.[spark,train,petastorm,notebook,horovod,dev]'
 	tools/build_horovod.sh $(VENV)
 	@touch $@

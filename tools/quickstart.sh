@@ -17,8 +17,10 @@ The artifact            lake/scifact/artifact   (current.json names the version 
 Every figure            lake/runs               (Delta)
 
 Next
-  . .venv/bin/activate
-  jupyter execute notebooks/querying_nested_tables.ipynb        or open it: neighbours, in SQL and DataFrames
-  spark-submit jobs/fit.py --help                               your own table: copy $conf, name your table and columns
-  less conf/cluster.yaml                                        the same on a cluster, with Horovod
+  notebooks/querying_nested_tables.ipynb    neighbours in SQL and DataFrames; open it with .venv as its kernel, or
+      .venv/bin/jupyter execute --inplace notebooks/querying_nested_tables.ipynb
+  your own table: copy $conf, name your table and its columns, then
+      . .venv/bin/activate
+      spark-submit jobs/fit.py --config YOUR_COPY       (and jobs/apply.py, jobs/evaluate.py; --help explains)
+  conf/cluster.yaml                         the same on a cluster, with Horovod
 END

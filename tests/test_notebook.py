@@ -1,0 +1,125 @@
+"""The notebook, run from its first cell to its last on a small lake made as the quickstart makes its own."""
+
+import re
+import runpy
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pandas as pd
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+from nbclient import NotebookClient
+
+from adaptor import Adaptor
+from adaptor.config import load_config
+from adaptor.spark.apply import apply_table
+from adaptor.spark.evaluate import evaluate_table
+from adaptor.spark.fit import fit_table
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOK = ROOT / "notebooks" / "querying_nested_tables.ipynb"
+SCIFACT = ROOT / "data" / "scifact"
+
+
+def write_subset(folder, queries=12, documents=600):
+    """The first queries, every document judged for them, and others up to `documents`."""
+    folder.mkdir()
+    asked = pq.read_table(SCIFACT / "queries.parquet").sort_by("id").slice(0, queries)
+    judged = pyarrow.csv.read_csv(SCIFACT / "qrels.tsv", parse_options=pyarrow.csv.ParseOptions(delimiter="\t"))
+    judged = judged.filter(pc.is_in(judged[0].cast("string"), asked["id"]))
+    corpus = pq.read_table(SCIFACT / "corpus.parquet")
+    wanted = pc.is_in(corpus["id"], judged[1].cast("string").combine_chunks())
+    kept = pyarrow.concat_tables([corpus.filter(wanted), corpus.filter(pc.invert(wanted))]).slice(0, documents)
+    pq.write_table(asked, folder / "queries.parquet")
+    pq.write_table(kept, folder / "corpus.parquet")
+    pyarrow.csv.write_csv(judged, folder / "qrels.tsv", pyarrow.csv.WriteOptions(delimiter="\t"))
+    return kept.to_pandas(), asked.to_pandas()
+
+
+@pytest.fixture(scope="module")
+def small(spark, tmp_path_factory):
+    """A lake with 600 documents: its folder, documents, queries, and what evaluate found."""
+    root = tmp_path_factory.mktemp("notebook")
+    lake = root / "lake"
+    documents, queries = write_subset(root / "scifact")
+    runpy.run_path(str(ROOT / "tools" / "load_collection.py"))["main"](str(root / "scifact"), f"{lake}/scifact")
+    conf = root / "quickstart.yaml"
+    conf.write_text((ROOT / "conf" / "quickstart.yaml").read_text().replace(" lake/", f" {lake}/"))
+    config = load_config(str(conf), ["fit.candidates=[svd]"])
+    fit_table(spark, config, print)
+    apply_table(spark, config, print)
+    return lake, documents, queries, evaluate_table(spark, config, print)
+
+
+@pytest.fixture(scope="module")
+def outputs(small):
+    """What each code cell shows, by the cell's id."""
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ADAPTOR_LAKE", str(small[0]))
+        NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(NOTEBOOK.parent)}}).execute()
+    return {
+        cell.id: "".join(
+            output.get("text") or output["data"]["text/plain"]
+            for output in cell.outputs
+            if output.get("name") != "stderr"
+        )
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+    }
+
+
+def ranked(small, dim):
+    """For each query the documents' row numbers, nearest first, by NumPy alone."""
+    lake, documents, queries, _ = small
+    rows, asked = np.stack(documents["embedding"]), np.stack(queries["embedding"])
+    if dim is not None:
+        adaptor = Adaptor.load(f"{lake}/scifact/artifact")
+        rows, asked = adaptor.encode(rows, dim), adaptor.encode(asked, dim, side="query")
+    return np.argsort(-asked @ rows.T, axis=1)
+
+
+def test_neighbours_at_both_widths_are_the_nearest_documents(small, outputs):
+    titles = small[1]["title"].str.slice(0, 60)
+    for dim in (64, 192):
+        shown = outputs[f"dataframe-{dim}"]
+        places = [shown.index(titles[row]) for row in ranked(small, dim)[0, :5]]
+        assert places == sorted(places), f"the five nearest at {dim} in their order"
+
+
+def test_sql_finds_what_dataframes_found(small, outputs):
+    ids = [line.split()[1] for line in outputs["dataframe-64"].splitlines()[1:6]]
+    assert ids == list(small[1]["id"][ranked(small, 64)[0, :5]])
+    assert [line.split()[1] for line in outputs["sql"].splitlines()[1:6]] == ids
+
+
+def test_adapt_in_sql_finds_the_nearest_title_of_each_query(small, outputs):
+    for text, row in zip(small[2]["text"][:10], ranked(small, 64)[:10, 0], strict=True):
+        assert text[:60] in outputs["udf"]
+        assert small[1]["title"][row][:60] in outputs["udf"]
+
+
+def test_full_width_neighbours_and_the_share_found_again(small, outputs):
+    full = ranked(small, None)[:10, :10]
+    for row in full[0]:
+        assert small[1]["title"][row][:60] in outputs["full"]
+    shares = {
+        f"at_{dim}": [len(set(a) & set(b)) / 10 for a, b in zip(ranked(small, dim)[:10, :10], full, strict=True)]
+        for dim in (192, 64)
+    }
+    assert outputs["overlap"] == str(pd.DataFrame(shares, index=pd.Index(small[2]["id"][:10], name="query")))
+
+
+def test_runs_shows_the_figures_of_evaluate(small, outputs):
+    shown = {float(number) for number in re.findall(r"0\.\d+", outputs["runs"])}
+    for candidate, dim in (("adaptor", 64), ("truncation", 192), ("original", 384)):
+        assert round(small[3].value(candidate, dim), 4) in shown
+
+
+def test_is_stored_without_outputs():
+    cells = [cell for cell in nbformat.read(NOTEBOOK, as_version=4).cells if cell.cell_type == "code"]
+    assert all(not cell.outputs and cell.execution_count is None for cell in cells)
+    assert len(cells) > 5
