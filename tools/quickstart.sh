@@ -2,7 +2,6 @@
 # The quickstart: SciFact into Delta, then the three jobs, then what to look at. Run by make quickstart.
 set -euo pipefail
 conf=conf/quickstart.yaml
-export JDK_JAVA_OPTIONS="${JDK_JAVA_OPTIONS:-} -Xlog:disable"
 
 step() { printf '\n== %s\n' "$*"; "$@"; }
 step spark-submit tools/load_collection.py data/scifact lake/scifact
