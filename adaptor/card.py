@@ -9,6 +9,7 @@ def model_card(adaptor: Adaptor) -> str:
     """The artifact's README.md, in Markdown; every candidate's held-out figures stand in it."""
     metrics, config = adaptor.metrics, adaptor.config
     dims = [str(dim) for dim in adaptor.dims]
+    truth = "as they are" if metrics["already_nested"] else "hubs corrected"
     lines = [
         "# Matryoshka adaptor",
         "",
@@ -21,7 +22,7 @@ def model_card(adaptor: Adaptor) -> str:
         f"- chosen: {config['candidate']}, then fitted again on all {config['rows']} rows",
         f"- made with matryoshka-adaptor {importlib.metadata.version('matryoshka-adaptor')}",
         "",
-        f"Share of the 10 neighbours at full width, {'as they are' if metrics['already_nested'] else 'hubs corrected'}, that",
+        f"Share of the 10 neighbours at full width, {truth}, that",
         f"held-out {'queries' if metrics['held_out_side'] == 'query' else 'rows'} find again:",
         "",
         f"| candidate | {' | '.join(dims)} | mean |",

@@ -1,0 +1,228 @@
+"""What each candidate keeps, on every collection, in every setting: writes docs/quality.md.
+
+    make bench-quality                      the collections of the repository
+    make bench-quality QUALITY_DATA=DIR     and those in DIR, in the same layout
+
+Test judgments are read by this script alone: a fit sees the corpus, and where the setting says so
+learning queries and their judgments.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from adaptor import candidates
+from adaptor.codecs import BinaryCodec, Int8Codec
+from adaptor.fitting import fit
+from adaptor.maps import Sides
+from adaptor.metrics import judge, nearest, overlap, paired_interval
+from adaptor.settings import PAPER, FitSettings
+from adaptor.vectors import Float32, normalise, prefix
+from benchmarks import data_sets
+from benchmarks.data_sets import Collection, Judgments
+
+OUT = Path(__file__).parents[1] / "docs" / "quality.md"
+ALLOWED = 0.003  # nDCG@10 that may be lost against the better of truncation and SVD
+
+
+@dataclass
+class Cells:
+    """nDCG@10 of each test query, by row label and dim; folds are joined."""
+
+    values: dict[str, dict[int, list[Float32]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(list)))
+    overlap: dict[str, dict[int, list[float]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(list)))
+
+    def of(self, label: str, dim: int) -> Float32:
+        return np.concatenate(self.values[label][dim])
+
+
+def widths(width: int) -> list[int]:
+    """D/12, D/6, D/4, D/3, D/2, D."""
+    return [width // share for share in (12, 6, 4, 3, 2, 1)]
+
+
+def ndcg(queries: Float32, corpus: Float32, judgments: Judgments) -> Float32:
+    """nDCG@10 of each judged query, in order; both sides of length 1."""
+    rows = sorted(judgments)
+    found = nearest(queries[rows], corpus, 10)
+    run = {str(row): {str(doc): -float(rank) for rank, doc in enumerate(ids)} for row, ids in zip(rows, found)}
+    graded = {str(row): {str(doc): grade for doc, grade in judgments[row].items()} for row in rows}
+    values = judge(run, graded, ("nDCG@10",))["nDCG@10"]
+    return np.array([values[str(row)] for row in rows])
+
+
+def add(cells: Cells, label: str, sides: Sides, fold: Collection, judgments: Judgments) -> None:
+    """The figures of one pair of maps at every dim."""
+    if not judgments:
+        return
+    y, asked = sides.corpus(fold.corpus), sides.query(fold.test)
+    original = nearest(normalise(fold.test), normalise(fold.corpus), 10)
+    for dim in widths(fold.corpus.shape[1]):
+        documents, queries = prefix(y, dim), prefix(asked, dim)
+        cells.values[label][dim].append(ndcg(queries, documents, judgments))
+        cells.overlap[label][dim].append(float(overlap(nearest(queries, documents, 10), original).mean()))
+
+
+def run(name: str) -> tuple[Cells, Cells, list[str]]:
+    """Every candidate and setting on one collection: all test queries, unseen ones, and what shipped."""
+    every, unseen, notes = Cells(), Cells(), []
+    for fold in data_sets.load(name):
+        for label, make in rows(fold, notes).items():
+            sides = make()
+            add(every, label, sides, fold, fold.judgments)
+            add(unseen, label, sides, fold, fold.unseen())
+            print(f"{name}: {label}", flush=True)
+    return every, unseen, notes
+
+
+def rows(fold: Collection, notes: list[str]) -> dict[str, Callable[[], Sides]]:
+    """Label -> the maps of that row; what a fit chose is added to `notes`."""
+    corpus, log = fold.corpus, fold.learn
+    few, hundred = fold.with_queries(40), with_judgments(fold, 100)
+
+    def fitted(label: str, **given: Any) -> Sides:
+        started = time.perf_counter()
+        made = fit(corpus, widths(corpus.shape[1])[:-1], **given)
+        share = f", judgments {made.config['supervised']:.0%}" if made.config["supervised"] else ""
+        notes.append(f"{label}: {made.config['candidate']}{share} ({time.perf_counter() - started:.0f} s)")
+        return Sides(made.corpus, made.query)
+
+    return {
+        "truncation": lambda: candidates.truncation(corpus),
+        "pca": lambda: candidates.pca(corpus),
+        "svd": lambda: candidates.svd(corpus),
+        "tempered_svd": lambda: candidates.tempered_svd(corpus),
+        "paper": lambda: fitted("paper", settings=FitSettings(candidates=("paper",))),
+        "ships, corpus alone": lambda: fitted("corpus alone"),
+        "query_aware_svd": lambda: candidates.query_aware_svd(corpus, log),
+        "ships, queries": lambda: fitted("queries", queries=log),
+        "ships, 40 queries": lambda: fitted("40 queries", queries=few.learn),
+        "ships, judgments": lambda: fitted("judgments", queries=log, judgments=fold.triples()),
+        "ships, 100 judgments": lambda: fitted("100 judgments", queries=log, judgments=hundred.triples()),
+    }
+
+
+def with_judgments(fold: Collection, count: int) -> Collection:
+    """The same fold with the first `count` judgments only, and all its queries."""
+    kept: Judgments = {}
+    for query, document, grade in fold.triples()[:count].tolist():
+        kept.setdefault(query, {})[document] = grade
+    return Collection(fold.name, fold.corpus, fold.learn, kept, fold.test, fold.judgments)
+
+
+def table(cells: Cells, dims: list[int]) -> Iterable[str]:
+    """A Markdown table: value, and below the baselines the paired interval of the gain over SVD."""
+    yield f"| nDCG@10 | {' | '.join(map(str, dims))} |"
+    yield f"|---|{'---|' * len(dims)}"
+    for label in cells.values:
+        texts = []
+        for dim in dims:
+            values = cells.of(label, dim)
+            text = f"{values.mean():.4f}"
+            if label != "svd":
+                low, high = paired_interval(values, cells.of("svd", dim))
+                better = max(("truncation", "svd"), key=lambda name: cells.of(name, dim).mean())
+                worst = paired_interval(values, cells.of(better, dim))[1]
+                fails = worst < -ALLOWED and label.startswith("ships")
+                text += f"<br>[{low:+.3f}, {high:+.3f}]" + (" **fails**" if fails else "")
+            texts.append(text)
+        yield f"| {label} | {' | '.join(texts)} |"
+
+
+def overlaps(cells: Cells, dims: list[int]) -> Iterable[str]:
+    """Overlap@10 with the original full width, query to documents."""
+    yield f"| overlap@10 | {' | '.join(map(str, dims))} |"
+    yield f"|---|{'---|' * len(dims)}"
+    for label, by_dim in cells.overlap.items():
+        yield f"| {label} | {' | '.join(f'{np.mean(by_dim[dim]):.3f}' for dim in dims)} |"
+
+
+def equal_bytes(name: str) -> Iterable[str]:
+    """The same bytes a row, spent on float32 of a short prefix, int8 of a wider one, or one bit each."""
+    fold = data_sets.load(name)[0]
+    width = fold.corpus.shape[1]
+    sides = candidates.tempered_svd(fold.corpus)
+    y, asked = sides.corpus(fold.corpus), sides.query(fold.test)
+    budgets = [width // 8, width // 3, width // 2, width]
+    yield f"| bytes a row | {' | '.join(map(str, budgets))} |"
+    yield f"|---|{'---|' * len(budgets)}"
+
+    def cell(dim: int, decode: Callable[[Float32], Float32]) -> str:
+        if not 0 < dim <= width:
+            return "-"
+        return f"{ndcg(prefix(asked, dim), decode(prefix(y, dim)), fold.judgments).mean():.4f} ({dim}-d)"
+
+    def int8(documents: Float32) -> Float32:
+        codec = Int8Codec.fit(documents)
+        return codec.decode(codec.encode(documents))
+
+    def binary(documents: Float32) -> Float32:
+        codec = BinaryCodec(documents.shape[1])
+        return codec.decode(codec.encode(documents))
+
+    yield "| float32 | " + " | ".join(cell(budget // 4, lambda d: d) for budget in budgets) + " |"
+    yield "| int8 | " + " | ".join(cell(budget, int8) for budget in budgets) + " |"
+    yield "| binary | " + " | ".join(cell(8 * budget, binary) for budget in budgets) + " |"
+
+
+def summary(results: dict[str, tuple[Cells, Cells]]) -> Iterable[str]:
+    """The mean gain over SVD at D/12 and D/6, over all collections."""
+    labels = list(next(iter(results.values()))[0].values)
+    yield "| mean gain over svd | D/12 | D/6 |"
+    yield "|---|---|---|"
+    for label in labels:
+        means = []
+        for position in (0, 1):
+            gains = []
+            for every, _ in results.values():
+                dim = list(every.values[label])[position]
+                gains.append(every.of(label, dim).mean() - every.of("svd", dim).mean())
+            means.append(f"{np.mean(gains):+.4f}")
+        yield f"| {label} | {' | '.join(means)} |"
+
+
+def main(names: list[str]) -> None:
+    started = time.perf_counter()
+    results: dict[str, tuple[Cells, Cells]] = {}
+    sections: list[str] = []
+    for name in names:
+        every, unseen, notes = run(name)
+        results[name] = every, unseen
+        dims = list(next(iter(every.values.values())))
+        sections += [f"## {name}", "", f"{len(every.of('svd', dims[0]))} test queries.", "", *table(every, dims), ""]
+        if unseen.values:
+            count = len(unseen.of("svd", dims[0]))
+            sections += [
+                f"The {count} test queries none of whose relevant documents belonged to a learning query:",
+                "",
+                *table(unseen, dims),
+                "",
+            ]
+        sections += [*overlaps(every, dims), "", *equal_bytes(name), "", "What shipped: " + "; ".join(notes) + ".", ""]
+    head = [
+        "# Quality",
+        "",
+        "Written by `make bench-quality`; below each figure the paired 95 percent bootstrap interval of its",
+        "difference to SVD. **fails** marks a shipped cell whose interval against the better of truncation and",
+        f"SVD lies wholly under -{ALLOWED}. Settings: the corpus alone; with a log of learning queries, no labels; with their",
+        "judgments; with only 40 queries; with only 100 judgments.",
+        "",
+        f"The paper's form: identity + MLP, its losses, {PAPER.steps} steps at most, stopped early on held-out rows.",
+        "",
+        *summary(results),
+        "",
+    ]
+    OUT.write_text("\n".join([*head, *sections]).rstrip() + "\n")
+    print(f"{OUT.relative_to(Path.cwd())} written in {time.perf_counter() - started:.0f} s")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:] or data_sets.names())
