@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 unexport SPARK_HOME SPARK_CONF_DIR PYTHONPATH PYSPARK_PYTHON PYSPARK_DRIVER_PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-slow lint check bench-quality clean
+.PHONY: help quickstart test test-slow lint check bench-quality bench-fit clean
 
 help:  ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ lint: $(VENV)/full.stamp  ## ruff and mypy
 
 bench-quality: $(VENV)/full.stamp  ## every candidate on every collection: docs/quality.md (QUALITY_DATA=DIR adds yours)
 	$(BIN)/python -m benchmarks.quality
+
+bench-fit: $(VENV)/full.stamp  ## what a fit costs beside one SVD and one neighbour search
+	$(BIN)/python -m benchmarks.fit_time
 
 clean:  ## remove what the quickstart made; the environment stays
 	rm -rf lake

@@ -1,0 +1,99 @@
+"""Fits that learn from queries and judgments, in memory."""
+
+import numpy as np
+import pytest
+from synthetic import clustered
+
+import adaptor
+from adaptor import AdaptorError
+from adaptor.metrics import nearest
+from adaptor.settings import FitSettings, QueryTraining, Supervision, Training
+
+FAST = FitSettings(
+    candidates=("truncation", "svd", "query_aware_svd", "trained"),
+    training=Training(steps=20),
+    query_training=QueryTraining(steps=20, evaluate_every=10),
+    supervision=Supervision(),
+)
+
+
+def answered(count: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A corpus, queries and judgments that follow a hidden map the cosine does not know of.
+
+    A query's answer is the row nearest to it once half of the numbers are left out.
+    """
+    corpus, queries = clustered(400), clustered(count, seed=seed)
+    hidden = [corpus[:, ::2], queries[:, ::2]]
+    hidden = [x / np.linalg.norm(x, axis=1, keepdims=True) for x in hidden]
+    answers = nearest(hidden[1], hidden[0], 1)[:, 0]
+    return corpus, queries, np.stack([np.arange(count), answers, np.ones(count, int)], axis=1)
+
+
+def test_a_query_log_gives_queries_a_map_of_their_own():
+    corpus, queries, _ = answered(150, seed=2)
+    fitted = adaptor.fit(corpus, [4, 8], queries, settings=FAST)
+    scored = {score["candidate"] for score in fitted.metrics["candidates"]}
+    assert {"svd", "query_aware_svd", "trained"} <= scored
+    assert fitted.metrics["held_out_side"] == "query"
+    assert fitted.metrics["held_out_rows"] == 30
+    assert fitted.config["candidate"] in ("query_aware_svd", "trained")
+    assert fitted.query is not None
+    assert not np.allclose(fitted.encode(queries, 4, "query"), fitted.encode(queries, 4, "corpus"))
+
+
+def test_few_queries_are_left_aside_and_some_are_not_trained_on():
+    corpus, queries, _ = answered(60, seed=2)
+    few = adaptor.fit(corpus, [4, 8], queries[:19], settings=FAST)
+    assert few.query is None
+    assert "at least 20 queries" in few.metrics["left_out"]["query_aware_svd"]
+    some = adaptor.fit(corpus, [4, 8], queries, settings=FAST)
+    assert "under 100" in some.metrics["left_out"]["trained"]
+
+
+def test_judgments_raise_the_judged_metric_on_queries_never_seen():
+    corpus, queries, judgments = answered(200, seed=2)
+    _, unseen, expected = answered(200, seed=5)
+
+    def success(fitted: adaptor.Adaptor) -> float:
+        found = nearest(fitted.encode(unseen, 8, "query"), fitted.encode(corpus, 8), 10)
+        return float((found == expected[:, 1:2]).any(axis=1).mean())
+
+    plain = adaptor.fit(corpus, [8, 16], queries, settings=FAST)
+    judged = adaptor.fit(corpus, [8, 16], queries, judgments, settings=FAST)
+    assert judged.config["supervised"] > 0
+    assert judged.metrics["supervised"]["labelled"] == 200
+    assert judged.metrics["supervised"]["gain"] > 0
+    assert success(judged) > success(plain) + 0.03
+
+
+def test_misleading_judgments_are_refused_by_held_out_queries():
+    corpus, queries, judgments = answered(120, seed=2)
+    judgments[:, 1] = np.random.default_rng(0).integers(0, len(corpus), len(judgments))
+    fitted = adaptor.fit(corpus, [8, 16], queries, judgments, settings=FAST)
+    assert fitted.config["supervised"] == 0
+
+
+@pytest.mark.parametrize(
+    ("judgments", "message"),
+    [
+        ([[0, 0]], "query row, corpus row, grade"),
+        ([[60, 0, 1]], "query row 60, but there are 60 rows"),
+        ([[0, 400, 1]], "corpus row 400, but there are 400 rows"),
+        ([[-1, 0, 1]], "query row -1"),
+    ],
+)
+def test_judgments_of_rows_that_are_not_there(judgments, message):
+    corpus, queries, _ = answered(60, seed=2)
+    with pytest.raises(AdaptorError, match=message):
+        adaptor.fit(corpus, [4], queries, judgments)
+
+
+def test_judgments_need_queries():
+    with pytest.raises(AdaptorError, match="judgments need queries"):
+        adaptor.fit(clustered(100), [4], judgments=[[0, 0, 1]])
+
+
+def test_the_same_queries_and_judgments_give_the_same_fingerprint():
+    corpus, queries, judgments = answered(120, seed=2)
+    prints = {adaptor.fit(corpus, [8], queries, judgments, settings=FAST).fingerprint for _ in range(2)}
+    assert len(prints) == 1
