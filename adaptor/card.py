@@ -25,12 +25,12 @@ def model_card(adaptor: Adaptor) -> str:
         f"Share of the 10 neighbours at full width, {truth}, that",
         f"held-out {'queries' if metrics['held_out_side'] == 'query' else 'rows'} find again:",
         "",
-        f"| candidate | {' | '.join(dims)} | mean |",
+        f"| candidate | {' | '.join(dims)} | geometric mean |",
         f"|---|{'---|' * (len(dims) + 1)}",
     ]
     for score in metrics["candidates"]:
         values = [score["overlap"][str(dim)] for dim in adaptor.dims]
-        cells = " | ".join(f"{value:.4f}" for value in [*values, sum(values) / len(values)])
+        cells = " | ".join(f"{value:.4f}" for value in [*values, score["mean"]])
         lines.append(f"| {score['candidate']} | {cells} |")
     lines += [f"\nLeft out: {name}, {reason}." for name, reason in metrics["left_out"].items()]
     if metrics["supervised"]:

@@ -54,7 +54,13 @@ class Score:
 
     @property
     def mean(self) -> float:
+        """What the candidates are ranked by."""
         return geometric_mean(self.overlap)
+
+    def stored(self) -> dict[str, Any]:
+        """As it stands in metrics.json."""
+        overlap = {str(dim): value for dim, value in self.overlap.items()}
+        return {"candidate": self.candidate, "overlap": overlap, "mean": self.mean, "seconds": self.seconds}
 
 
 def fit(
@@ -157,7 +163,7 @@ def _metrics(
         "held_out_rows": len(judge.rows),
         "held_out_side": judge.side,
         "already_nested": nested,
-        "candidates": [{**asdict(score), "overlap": {str(k): v for k, v in score.overlap.items()}} for score in scores],
+        "candidates": [score.stored() for score in scores],
         "left_out": skipped,
         "supervised": asdict(supervised) if supervised else None,
     }

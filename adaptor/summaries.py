@@ -22,11 +22,11 @@ def print_fitted(fitted: Fitted) -> None:
         title_justify="left",
     )
     table.add_column("candidate")
-    for dim in [*map(str, adaptor.dims), "mean", "seconds"]:
+    for dim in [*map(str, adaptor.dims), "geometric mean", "seconds"]:
         table.add_column(dim, justify="right")
     for score in adaptor.metrics["candidates"]:
         values = [score["overlap"][str(dim)] for dim in adaptor.dims]
-        cells = [f"{value:.4f}" for value in [*values, sum(values) / len(values)]]
+        cells = [f"{value:.4f}" for value in [*values, score["mean"]]]
         table.add_row(score["candidate"], *cells, f"{score['seconds']:.1f}")
     console.print(table)
     winner = adaptor.config["candidate"]
