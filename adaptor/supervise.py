@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from adaptor.maps import Sides
 from adaptor.metrics import judge, nearest
-from adaptor.objectives.judgments import Judgments, blend
 from adaptor.vectors import Float32, prefix
+
+if TYPE_CHECKING:
+    from adaptor.objectives.judgments import Judgments
 
 LEAST_LABELLED = 40  # judged queries under which nothing is learned from them
 ONE_SPLIT_FROM = 400  # judged queries from which one half is enough to judge the other
@@ -41,6 +44,8 @@ def choose_share(
     The share of the way whose mean gain less one standard error is highest; 0 when none gains, or
     when the full width, the last of `dims`, would lose more than it may.
     """
+    from adaptor.objectives.judgments import blend
+
     order = np.random.default_rng(seed).permutation(sorted(judgments))
     halves = np.array_split(order, 2)[: 1 if len(order) >= ONE_SPLIT_FROM else 2]
     gains: dict[float, list[Float32]] = {share: [] for share in SHARES}

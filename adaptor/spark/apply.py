@@ -46,6 +46,8 @@ def apply_table(spark: SparkSession, config: Config, report: Callable[[str], Non
     clock, started_at = Clock(spark), datetime.now(UTC)
     adaptor = Adaptor.load(config.artifact)
     target = TableRef(settings.target)
+    quarantine = TableRef(settings.quarantine or f"{settings.target}_quarantine")
+    _require_apart(TableRef(config.source.table), target, quarantine)
     source, rows = _open_source(spark, config.source, settings, adaptor)
     if settings.if_exists == "fail" and target.exists(spark):
         raise AdaptorError(
@@ -65,16 +67,14 @@ def apply_table(spark: SparkSession, config: Config, report: Callable[[str], Non
         "matryoshka.source_version": str(source.version),
         "matryoshka.dims": json.dumps(adaptor.dims),
     }
-    quarantine = TableRef(settings.quarantine or f"{settings.target}_quarantine")
     set_aside = sum(bad_rows.values()) if settings.bad_rows == "quarantine" else 0
     if set_aside:
         write(bad, quarantine, provenance)
 
     report(f"writing {total - set_aside} rows of {source} to {target}")
     good = rows.where("reason IS NULL") if set_aside else rows
-    nested = good.select("id", *settings.carry, adapt_udf(adaptor)("embedding").alias("nested"))
-    nested = nested.select(F.col("id").alias(config.source.id), *settings.carry, "nested.*")
-    write(nested, target, provenance)
+    nested = good.select("kept", adapt_udf(adaptor)("embedding").alias("nested"))
+    write(nested.select("kept.*", "nested.*"), target, provenance)
 
     written = target.read(spark).count()
     if written + set_aside != total:
@@ -121,8 +121,20 @@ def write(df: DataFrame, table: TableRef, properties: Mapping[str, str]) -> None
     writer.tableProperty("delta.dataSkippingStatsColumns", ",".join(f"`{name}`" for name in plain)).createOrReplace()
 
 
+def _require_apart(source: TableRef, target: TableRef, quarantine: TableRef) -> None:
+    """A write replaces its table: it must never be the source, nor the other one that is written."""
+    for key, table in (("target", target), ("quarantine", quarantine)):
+        if table.identifier == source.identifier:
+            raise AdaptorError(f"apply.{key} is the source table itself, {source}; name another table")
+    if target.identifier == quarantine.identifier:
+        raise AdaptorError(f"apply.target and apply.quarantine are both {target}; name another table")
+
+
 def _open_source(spark: SparkSession, source: Source, settings: Apply, adaptor: Adaptor) -> tuple[TableRef, DataFrame]:
-    """The source's rows as `id, <carried columns>, embedding, reason`, checked against the artifact."""
+    """The source's rows as `kept, id, embedding, reason`, checked against the artifact.
+
+    `kept` holds the id and the carried columns, so that these may have any name.
+    """
     table = TableRef(source.table, source.version).pinned(spark)
     df = table.read(spark)
     require_columns(df, [source.id, source.embedding, *settings.carry], table)
@@ -139,8 +151,8 @@ def _open_source(spark: SparkSession, source: Source, settings: Apply, adaptor: 
             "fit one on this table"
         )
     rows = rows.select(
+        F.struct(source.id, *settings.carry).alias("kept"),
         F.col(source.id).alias("id"),
-        *settings.carry,
         F.col(source.embedding).cast("array<float>").alias("embedding"),
     )
     return table, rows.withColumn("reason", reason("id", "embedding", width))

@@ -68,6 +68,8 @@ def evaluate_table(spark: SparkSession, config: Config, report: Callable[[str], 
     )
     rows = rows.where(reason("id", "embedding", adaptor.width).isNull())
     total = rows.count()
+    if not total:
+        raise AdaptorError(f"{source} has no good rows of width {adaptor.width} to evaluate")
 
     report(f"fitting the SVD baseline on {min(total, BASELINE_ROWS)} rows of {source}")
     svd = candidates.svd(vectors_by_id(sample(rows, "id", BASELINE_ROWS, 0, total))[1]).corpus
@@ -79,8 +81,8 @@ def evaluate_table(spark: SparkSession, config: Config, report: Callable[[str], 
         questions = Questions(asked.ids, asked.vectors, asked.judgments)
     else:
         # The far end of the order that samples are taken from: as far from a fit as there is.
-        share = min(1.0, settings.held_out / total)
-        questions = Questions(*vectors_by_id(rows.where(place("id", config.sample.seed) >= 1 - share)), None)
+        far = rows.orderBy(place("id", config.sample.seed).desc(), "id").limit(settings.held_out)
+        questions = Questions(*vectors_by_id(far), None)
     report(f"searching {total} rows with {len(questions.ids)} queries at dims {list(adaptor.dims)} and {adaptor.width}")
     found = exact_search(rows, "id", _baselines(adaptor, svd, questions.vectors), 100)
     found |= exact_search(nested, "id", _nested_views(adaptor, questions), 100)

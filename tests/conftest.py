@@ -1,0 +1,48 @@
+"""One Spark session for all tests that share this process, and configs under tmp_path."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from synthetic import small_config, write_config
+
+from adaptor.config import Config, load_config
+
+# A Spark installed elsewhere, or its settings, must not take the place of the environment's own.
+for name in ("SPARK_HOME", "SPARK_CONF_DIR", "PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON", "PYSPARK_SUBMIT_ARGS"):
+    os.environ.pop(name, None)
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """The session that `open_session` makes, on two cores, with Delta."""
+    from adaptor.spark.session import open_session
+
+    options = {
+        "spark.ui.enabled": "false",
+        "spark.driver.memory": "2g",
+        "spark.driver.host": "127.0.0.1",
+        "spark.sql.shuffle.partitions": "2",
+        "spark.sql.warehouse.dir": str(tmp_path_factory.mktemp("warehouse")),
+        "spark.databricks.delta.snapshotPartitions": "1",
+    }
+    confs = " ".join(f"--conf {key}={value}" for key, value in options.items())
+    os.environ["PYSPARK_SUBMIT_ARGS"] = f"--master local[2] {confs} pyspark-shell"
+    session = open_session("tests")
+    del os.environ["PYSPARK_SUBMIT_ARGS"]
+    yield session
+    session.stop()
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Callable[..., Config]:
+    """`config(table, apply={...})`: a validated `small_config`, read the way a job reads it."""
+
+    def make(table: str, **changes: Any) -> Config:
+        return load_config(write_config(tmp_path / "config.yaml", small_config(tmp_path, table, **changes)))
+
+    return make

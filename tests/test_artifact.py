@@ -1,0 +1,194 @@
+"""Artifacts: saved, loaded, fingerprinted, published; damage is noticed."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from synthetic import clustered, rotation
+
+from adaptor import Adaptor, AdaptorError
+from adaptor.artifact import publish
+from adaptor.maps import Map
+
+
+def fitted(seed: int = 0, **changes) -> Adaptor:
+    made = Adaptor(
+        corpus=Map(rotation(seed=seed)),
+        dims=(4, 8),
+        config={"candidate": "rotation", "seed": seed},
+        metrics={"held_out_rows": 5},
+    )
+    return replace(made, **changes)
+
+
+def test_saved_and_loaded_it_encodes_the_same(tmp_path):
+    made = fitted()
+    made.save(str(tmp_path / "a"), card="# card")
+    loaded = Adaptor.load(str(tmp_path / "a"))
+    x = clustered(9, seed=3)
+    np.testing.assert_array_equal(loaded.encode(x, 8), made.encode(x, 8))
+    assert loaded.dims == (4, 8)
+    assert loaded.config == made.config
+    assert loaded.metrics == made.metrics
+    assert loaded.fingerprint == made.fingerprint
+    assert (tmp_path / "a" / "README.md").read_text() == "# card"
+
+
+def test_a_query_map_of_its_own_survives_and_is_used(tmp_path):
+    made = fitted(query=Map(np.eye(32, dtype=np.float32)))
+    made.save(str(tmp_path))
+    loaded = Adaptor.load(str(tmp_path))
+    x = clustered(9, seed=3)
+    expected = x[:, :4] / np.linalg.norm(x[:, :4], axis=1, keepdims=True)
+    np.testing.assert_allclose(loaded.encode(x, 4, side="query"), expected, atol=1e-6)
+    assert np.abs(loaded.encode(x, 4, side="corpus") - expected).max() > 0.1
+
+
+def test_encode_gives_rows_of_length_one_at_any_dim():
+    for dim in (1, 5, 8, 32):
+        found = fitted().encode(clustered(9, seed=3), dim)
+        assert found.shape == (9, dim)
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
+    assert fitted().encode(clustered(9)).shape == (9, 32)
+
+
+def test_encode_refuses_another_width():
+    with pytest.raises(AdaptorError, match="embeddings are 16 wide, but 32 is expected"):
+        fitted().encode(clustered(9, width=16))
+
+
+def test_encode_refuses_a_dim_above_the_width():
+    with pytest.raises(AdaptorError, match="dim 33 is above the width of the embeddings, 32"):
+        fitted().encode(clustered(9), 33)
+
+
+def test_encode_refuses_an_unknown_side():
+    with pytest.raises(AdaptorError, match="side 'document' is unknown: it is 'corpus' or 'query'"):
+        fitted().encode(clustered(9), 4, side="document")
+
+
+def test_dims_above_the_width_make_no_adaptor():
+    with pytest.raises(AdaptorError, match="dim 64 is above the width"):
+        fitted(dims=(4, 64))
+
+
+def test_fingerprint_counts_weights_config_and_dims_but_not_metrics():
+    made = fitted()
+    assert made.fingerprint == fitted().fingerprint
+    assert made.fingerprint == fitted(metrics={"held_out_rows": 99}).fingerprint
+    weight = made.corpus.weight.copy()
+    weight[0, 0] = np.nextafter(weight[0, 0], np.float32(2))
+    others = [
+        fitted(corpus=Map(weight)),
+        fitted(dims=(4, 9)),
+        fitted(config={"candidate": "rotation", "seed": 1}),
+        fitted(query=made.corpus),
+    ]
+    assert len({made.fingerprint, *(other.fingerprint for other in others)}) == 5
+
+
+def test_config_is_written_last(tmp_path, monkeypatch):
+    """A save that is cut off before its last file leaves nothing to load."""
+    from fsspec.implementations.local import LocalFileSystem
+
+    written = []
+    pipe = LocalFileSystem.pipe_file
+
+    def note(self, path, value, **kwargs):
+        written.append(Path(path).name)
+        return pipe(self, path, value, **kwargs)
+
+    monkeypatch.setattr(LocalFileSystem, "pipe_file", note)
+    fitted().save(str(tmp_path))
+    assert sorted(written) == ["README.md", "config.json", "metrics.json", "model.safetensors"]
+    assert written[-1] == "config.json"
+
+
+def test_a_folder_without_config_is_no_artifact(tmp_path):
+    fitted().save(str(tmp_path))
+    (tmp_path / "config.json").unlink()
+    with pytest.raises(AdaptorError, match=r"no artifact at .*: it has no config.json; run jobs/fit.py"):
+        Adaptor.load(str(tmp_path))
+    fitted().save(str(tmp_path))
+    assert Adaptor.load(str(tmp_path)).fingerprint == fitted().fingerprint
+
+
+def test_a_missing_folder_is_no_artifact(tmp_path):
+    with pytest.raises(AdaptorError, match="no artifact at"):
+        Adaptor.load(str(tmp_path / "nowhere"))
+
+
+def test_cut_off_weights_are_refused(tmp_path):
+    fitted().save(str(tmp_path))
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(AdaptorError, match=r"is damaged .*; fit it again"):
+        Adaptor.load(str(tmp_path))
+
+
+def test_missing_weights_are_refused(tmp_path):
+    fitted().save(str(tmp_path))
+    (tmp_path / "model.safetensors").unlink()
+    with pytest.raises(AdaptorError, match="is damaged"):
+        Adaptor.load(str(tmp_path))
+
+
+def test_one_changed_weight_is_refused(tmp_path):
+    fitted().save(str(tmp_path))
+    weights = tmp_path / "model.safetensors"
+    stored = bytearray(weights.read_bytes())
+    stored[-2] ^= 1
+    weights.write_bytes(bytes(stored))
+    with pytest.raises(AdaptorError, match="are not those it was saved with"):
+        Adaptor.load(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["config.json", "metrics.json"])
+def test_cut_off_json_is_refused(tmp_path, name):
+    fitted().save(str(tmp_path))
+    (tmp_path / name).write_text('{"format": 1, ')
+    with pytest.raises(AdaptorError, match="is damaged"):
+        Adaptor.load(str(tmp_path))
+
+
+def test_another_format_is_refused(tmp_path):
+    fitted().save(str(tmp_path))
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"format": 99}))
+    with pytest.raises(AdaptorError, match="has format 99, this version reads 1"):
+        Adaptor.load(str(tmp_path))
+
+
+def test_saving_the_same_again_changes_nothing(tmp_path):
+    fitted().save(str(tmp_path), card="first")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    fitted().save(str(tmp_path), card="second")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_saving_over_another_artifact_is_refused(tmp_path):
+    fitted().save(str(tmp_path))
+    with pytest.raises(AdaptorError, match="already holds another artifact; choose another folder"):
+        fitted(seed=1).save(str(tmp_path))
+    assert Adaptor.load(str(tmp_path)).fingerprint == fitted().fingerprint
+
+
+def test_publish_names_the_current_version_and_can_go_back(tmp_path):
+    root = str(tmp_path)
+    first, second = fitted(0), fitted(1)
+    older = publish(first, root)
+    assert Adaptor.load(root).fingerprint == first.fingerprint
+    publish(second, root)
+    assert Adaptor.load(root).fingerprint == second.fingerprint
+    assert json.loads((tmp_path / "current.json").read_text()) == {"version": second.fingerprint[:12]}
+    publish(Adaptor.load(older), root)
+    assert Adaptor.load(root).fingerprint == first.fingerprint
+    assert Adaptor.load(f"{root}/{second.fingerprint[:12]}").fingerprint == second.fingerprint
+
+
+def test_artifacts_live_on_any_file_system():
+    publish(fitted(), "memory://artifacts/here")
+    assert Adaptor.load("memory://artifacts/here").fingerprint == fitted().fingerprint

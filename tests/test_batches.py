@@ -1,0 +1,56 @@
+"""Batches: petastorm and arrow read the same rows in the same order, and a short read is noticed."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from synthetic import clustered
+
+from adaptor.batches import ArrayBatches, gather
+from adaptor.batches.arrow import ArrowBatches
+from adaptor.batches.petastorm import PetastormBatches
+from adaptor.errors import AdaptorError
+
+KINDS = [PetastormBatches, ArrowBatches]
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory) -> tuple[str, ...]:
+    """Two folders of 12 Parquet files with several row groups: 250 rows in all."""
+    rows = iter(np.array_split(clustered(250), 24))
+    urls = []
+    for name in ("train", "held_out"):
+        folder = tmp_path_factory.mktemp(name)
+        for number in range(12):
+            column = pa.array(list(next(rows)), pa.list_(pa.float32()))
+            pq.write_table(pa.table({"embedding": column}), folder / f"part-{number:05d}.parquet", row_group_size=4)
+        urls.append(folder.as_uri())
+    return tuple(urls)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_row_in_order(folders, kind):
+    found = gather(kind(folders, 250))
+    np.testing.assert_array_equal(found.numpy(), clustered(250))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_they_can_be_read_again(folders, kind):
+    batches = kind(folders, 250)
+    np.testing.assert_array_equal(gather(batches).numpy(), gather(batches).numpy())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("written", [249, 251])
+def test_a_wrong_count_is_noticed(folders, kind, written):
+    message = f"{kind.__name__}: {written} rows were written, 250 arrived; run the fit again"
+    with pytest.raises(AdaptorError, match=re.escape(message)):
+        gather(replace(kind(folders, 250), rows=written))
+
+
+def test_a_matrix_in_memory():
+    x = clustered(5)
+    np.testing.assert_array_equal(gather(ArrayBatches(x)).numpy(), x)

@@ -1,0 +1,38 @@
+"""What an import costs: the core needs neither Spark nor torch, and config no Spark."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def loaded_by(code: str) -> set[str]:
+    """The top-level modules in a fresh Python after `code`."""
+    script = f"{code}\nimport sys; print(*{{name.partition('.')[0] for name in sys.modules}})"
+    found = subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True, capture_output=True, text=True)
+    return set(found.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("code", "absent"),
+    [
+        ("import adaptor", {"torch", "pyspark", "pandas", "pyarrow", "pydantic"}),
+        (
+            "import numpy, adaptor\nadaptor.Adaptor(adaptor.artifact.Map(numpy.eye(4, dtype='f')), (2,)).encode("
+            "numpy.ones((3, 4)), 2)",
+            {"torch", "pyspark", "pandas"},
+        ),
+        (
+            "from adaptor.config import load_config\nload_config('conf/quickstart.yaml')",
+            {"torch", "pyspark", "pandas", "pyarrow"},
+        ),
+    ],
+    ids=["import", "encode", "config"],
+)
+def test_left_alone(code, absent):
+    loaded = loaded_by(code)
+    assert "numpy" in loaded
+    assert not loaded & absent

@@ -1,0 +1,77 @@
+"""Search and measures, against brute force and hand-computed values."""
+
+import math
+
+import numpy as np
+import pytest
+from synthetic import clustered
+
+from adaptor import metrics
+from adaptor.metrics import judge, nearest, overlap, paired_interval
+
+
+def test_nearest_is_brute_force(monkeypatch):
+    monkeypatch.setattr(metrics, "SEARCH_BLOCK", 7)  # several blocks, the last one short
+    queries, corpus = clustered(20), clustered(50, seed=1)
+    scores = queries @ corpus.T
+    expected = np.array([sorted(range(50), key=lambda row: (-line[row], row))[:5] for line in scores])
+    np.testing.assert_array_equal(nearest(queries, corpus, 5), expected)
+
+
+def test_nearest_skips_the_row_that_each_query_names(monkeypatch):
+    monkeypatch.setattr(metrics, "SEARCH_BLOCK", 7)
+    x = clustered(20)
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    itself = np.arange(20)
+    np.testing.assert_array_equal(nearest(x, x, 1)[:, 0], itself)
+    found = nearest(x, x, 3, skip=itself)
+    assert not (found == itself[:, None]).any()
+    np.testing.assert_array_equal(found, nearest(x, x, 4)[:, 1:])
+
+
+def test_nearest_of_all_rows_gives_ties_to_the_lower_row():
+    corpus = np.array([[1, 0], [0, 1], [1, 0]], np.float32)
+    np.testing.assert_array_equal(nearest(np.array([[1, 0]], np.float32), corpus, 3), [[0, 2, 1]])
+
+
+def test_overlap_ignores_order():
+    found, original = np.array([[1, 2, 3], [4, 5, 6], [7, 8, 9]]), np.array([[3, 2, 1], [4, 8, 9], [1, 2, 3]])
+    np.testing.assert_allclose(overlap(found, original), [1, 1 / 3, 0])
+
+
+def test_judge_with_linear_gains():
+    judgments = {"q": {"a": 2, "b": 1, "c": 1}, "r": {"a": 1}}
+    run = {"q": {"b": 0.9, "x": 0.8, "a": 0.7}, "r": {"x": 0.5, "a": 0.4}}
+    found = judge(run, judgments)
+    gained = 1 / math.log2(2) + 2 / math.log2(4)
+    best = 2 / math.log2(2) + 1 / math.log2(3) + 1 / math.log2(4)
+    assert found["nDCG@10"] == pytest.approx({"q": gained / best, "r": 1 / math.log2(3)})
+    assert found["R@10"] == pytest.approx({"q": 2 / 3, "r": 1})
+    assert found["RR@10"] == pytest.approx({"q": 1, "r": 0.5})
+
+
+def test_judge_cuts_off():
+    run = {"q": {f"x{i:02d}": 1 - i / 100 for i in range(10)} | {"a": 0.1}}
+    found = judge(run, {"q": {"a": 1}})
+    assert {name: values["q"] for name, values in found.items()} == {"nDCG@10": 0, "R@10": 0, "RR@10": 0, "R@100": 1}
+
+
+@pytest.mark.parametrize("run", [{}, {"q": {}}], ids=["absent", "empty"])
+def test_a_judged_query_that_found_nothing_scores_zero(run):
+    found = judge(run | {"r": {"a": 1.0}}, {"q": {"a": 1}, "r": {"a": 1}})
+    assert found["nDCG@10"] == {"q": 0, "r": 1}
+
+
+def test_paired_interval_holds_the_mean_and_is_narrower_for_paired_values():
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=300)
+    low, high = paired_interval(values + 0.1 + rng.normal(scale=0.1, size=300), values)
+    assert 0.07 < low < 0.1 < high < 0.13
+    assert paired_interval(values, rng.normal(size=300))[0] < 0
+
+
+def test_paired_interval_is_repeatable_and_of_no_width_where_all_agree():
+    values = np.random.default_rng(0).normal(size=50)
+    against = np.zeros(50)
+    assert paired_interval(values, against) == paired_interval(values, against)
+    assert paired_interval(np.ones(50), against) == (1, 1)

@@ -1,0 +1,99 @@
+"""The pandas UDF gives what `encode` gives, in DataFrames and in SQL."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from synthetic import clustered, embeddings_frame, rotation
+
+from adaptor import Adaptor, AdaptorError
+from adaptor.maps import Map
+from adaptor.model import AdaptorModule
+from adaptor.spark import adapt_udf
+from adaptor.vectors import normalise
+
+
+@pytest.fixture(scope="module")
+def module() -> AdaptorModule:
+    made = AdaptorModule(Map(rotation()), hidden=24, seed=0)
+    with torch.no_grad():
+        made.out.weight.normal_(std=0.3, generator=torch.Generator().manual_seed(1))
+    return made
+
+
+@pytest.fixture(scope="module")
+def adaptor(module) -> Adaptor:
+    return Adaptor(module.to_map(), (4, 8), query=Map(np.eye(32, dtype=np.float32)))
+
+
+def collected(df, column: str) -> np.ndarray:
+    return np.array([row[column] for row in df.orderBy("id").collect()], np.float32)
+
+
+@pytest.mark.parametrize("kind", [pa.float32(), pa.float64()], ids=str)
+def test_it_equals_encode_and_torch(spark, adaptor, module, kind):
+    x = clustered(30, seed=2)
+    df = embeddings_frame(spark, x, kind=kind).repartition(3)
+    nested = df.select("id", adapt_udf(adaptor)("embedding").alias("nested")).select("id", "nested.*").cache()
+    assert nested.dtypes == [("id", "string"), ("embedding_4", "array<float>"), ("embedding_8", "array<float>")]
+    with torch.no_grad():
+        y = module(torch.tensor(normalise(x)))
+    for dim in (4, 8):
+        found = collected(nested, f"embedding_{dim}")
+        np.testing.assert_allclose(found, adaptor.encode(x, dim), atol=1e-5)
+        np.testing.assert_allclose(found, torch.nn.functional.normalize(y[:, :dim]).numpy(), atol=1e-5)
+
+
+def test_dims_and_side_can_be_chosen(spark, adaptor):
+    x = clustered(10, seed=2)
+    df = embeddings_frame(spark, x).select("id", adapt_udf(adaptor, [16], side="query")("embedding").alias("nested"))
+    found = collected(df.select("id", "nested.embedding_16"), "embedding_16")
+    np.testing.assert_allclose(found, adaptor.encode(x, 16, side="query"), atol=1e-5)
+    np.testing.assert_allclose(found, normalise(np.ascontiguousarray(x[:, :16])), atol=1e-5)
+
+
+def test_it_works_in_sql_from_an_artifact_folder(spark, adaptor, tmp_path):
+    adaptor.save(str(tmp_path))
+    x = clustered(10, seed=2)
+    embeddings_frame(spark, x).createOrReplaceTempView("docs_to_adapt")
+    spark.udf.register("adapt", adapt_udf(str(tmp_path)))
+    found = spark.sql("SELECT id, adapt(embedding).embedding_8 AS e FROM docs_to_adapt")
+    np.testing.assert_allclose(collected(found, "e"), adaptor.encode(x, 8), atol=1e-5)
+    spark.catalog.dropTempView("docs_to_adapt")
+
+
+def test_bad_vectors_give_nulls_and_good_ones_are_not_shifted(spark, adaptor):
+    x = clustered(4, seed=2).tolist()
+    holed = [None, *x[0][1:]]
+    bad = [
+        None,
+        [],
+        [1.0],
+        [0.0] * 32,
+        [float("nan")] * 32,
+        [float("inf"), *x[0][1:]],
+        holed,
+        [1e-30] * 32,
+        [1e30] * 32,
+    ]
+    vectors = [value for pair in zip(bad, x * 3) for value in pair]
+    df = embeddings_frame(spark, vectors).coalesce(1)
+    rows = df.select("id", adapt_udf(adaptor)("embedding").alias("n")).select("id", "n.*").orderBy("id").collect()
+    assert [row.embedding_4 is None for row in rows] == [True, False] * len(bad)
+    expected = adaptor.encode(np.array((x * 3)[: len(bad)]), 8)
+    np.testing.assert_allclose([row.embedding_8 for row in rows[1::2]], expected, atol=1e-5)
+
+
+def test_a_partition_of_bad_vectors_alone(spark, adaptor):
+    df = embeddings_frame(spark, [None, None]).select(adapt_udf(adaptor)("embedding").embedding_4.alias("e"))
+    assert [row.e for row in df.collect()] == [None, None]
+
+
+def test_a_dim_above_the_width_is_refused_at_once(adaptor):
+    with pytest.raises(AdaptorError, match="dim 64 is above the width of the embeddings, 32"):
+        adapt_udf(adaptor, [64])
+
+
+def test_a_missing_artifact_is_refused_at_once(tmp_path):
+    with pytest.raises(AdaptorError, match="no artifact at"):
+        adapt_udf(str(tmp_path / "none"))
