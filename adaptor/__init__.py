@@ -9,8 +9,8 @@ import os
 # that made training ten times slower. It is read when torch loads, so it is set here.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from adaptor.artifact import Adaptor  # noqa: E402
-from adaptor.errors import AdaptorError  # noqa: E402
-from adaptor.fitting import fit  # noqa: E402
+from adaptor.artifact import Adaptor
+from adaptor.errors import AdaptorError
+from adaptor.fitting import fit
 
 __all__ = ["Adaptor", "AdaptorError", "fit"]
