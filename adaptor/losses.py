@@ -1,7 +1,7 @@
 """The losses of the paper (arXiv 2407.20243, section 3) and ours, one function each.
 
 They compare cosines within a batch: `original (B, B)` before the map and `nested (P, B, B)` after
-it at each of P prefixes. Each returns a scalar, the mean over prefixes and over what it sums.
+it at each of P prefixes. Each returns a scalar.
 """
 
 import torch
@@ -32,13 +32,16 @@ def prefix_cosines(y: Tensor, others: Tensor, dims: tuple[int, ...]) -> Tensor:
 
 
 def pairwise(original: Tensor, nested: Tensor) -> Tensor:
-    """The paper's pairwise similarity loss: `|cos(x_i, x_j) - cos(y_i[:m], y_j[:m])|`."""
-    return (nested - original).abs().mean()
+    """The paper's pairwise similarity loss: `|cos(x_i, x_j) - cos(y_i[:m], y_j[:m])|`.
+
+    Summed over prefixes and over j, mean over i: the sums give the losses their weights.
+    """
+    return (nested - original).abs().sum((0, 2)).mean()
 
 
 def top_k(original: Tensor, nested: Tensor, neighbour: Tensor) -> Tensor:
     """The paper's top-k similarity loss: the same over the pairs marked in `neighbour (B, B) bool`."""
-    return (nested - original).abs()[:, neighbour].mean()
+    return ((nested - original).abs() * neighbour).sum((0, 2)).mean()
 
 
 def reconstruction(x: Tensor, y: Tensor) -> Tensor:

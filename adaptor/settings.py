@@ -51,11 +51,15 @@ PAPER = Training(
     reconstruction=1.0,
     pull=0.0,
     learning_rate=1e-3,
-    steps=400,
+    steps=1500,
     batch=128,
-    patience=4,
+    evaluate_every=50,
+    patience=10,
 )
-"""The paper's unsupervised stage (section 4.1): all weights 1, Adam 1e-3, batch 128."""
+"""The paper's unsupervised stage (section 4.1): weights of 1, Adam 1e-3, batch 128, patience 500 steps.
+
+It allows 5,000 steps; 1,500 are where its figures stopped rising here.
+"""
 
 
 @dataclass(frozen=True)
