@@ -45,8 +45,7 @@ class Materialised:
 
     def delete(self) -> None:
         """Remove the materialised files; bad rows stay in the sample's folder."""
-        fs, folder = fsspec.core.url_to_fs(self.url)
-        fs.rm(folder, recursive=True)
+        _delete(self.url)
 
 
 def place(id_column: str, seed: int) -> Column:
@@ -82,14 +81,14 @@ def materialise(
         )
         .persist()
     )
+    folder = wanted.folder if "://" in wanted.folder else Path(wanted.folder).absolute().as_uri()
+    url = f"{folder}/{uuid4().hex}"
     try:
         width = common_width(chosen, "embedding")
         checked = chosen.withColumn("reason", reason("id", "embedding", width))
-        folder = wanted.folder if "://" in wanted.folder else Path(wanted.folder).absolute().as_uri()
         bad = checked.where("reason IS NOT NULL").select("id", "reason")
         bad.coalesce(1).write.mode("overwrite").parquet(f"{folder}/set_aside")
         good = checked.where("reason IS NULL")
-        url = f"{folder}/{uuid4().hex}"
         counts = {row["held_out"]: row["count"] for row in good.groupBy("held_out").count().collect()}
         for held_out, name in ((False, "train"), (True, "held_out")):
             rows = good.where(F.col("held_out") == held_out).orderBy("place", "id")
@@ -101,8 +100,17 @@ def materialise(
             bad_rows=count_reasons(bad),
             url=url,
         )
+    except BaseException:
+        _delete(url)
+        raise
     finally:
         chosen.unpersist()
+
+
+def _delete(url: str) -> None:
+    fs, folder = fsspec.core.url_to_fs(url)
+    if fs.exists(folder):
+        fs.rm(folder, recursive=True)
 
 
 def _with_judged(chosen: DataFrame, df: DataFrame, id_column: str, judged: Sequence[str]) -> DataFrame:
