@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from synthetic import small_config, write_config
+from synthetic import SMALL_SPARK, small_config, write_config
 
 from adaptor.config import Config, load_config
 
@@ -22,15 +22,9 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """The session that `open_session` makes, on two cores, with Delta."""
     from adaptor.spark.session import open_session
 
-    options = {
-        "spark.ui.enabled": "false",
-        "spark.driver.memory": "2g",
-        "spark.driver.host": "127.0.0.1",
-        "spark.sql.shuffle.partitions": "2",
-        "spark.sql.warehouse.dir": str(tmp_path_factory.mktemp("warehouse")),
-        "spark.databricks.delta.snapshotPartitions": "1",
-    }
-    confs = " ".join(f"--conf {key}={value}" for key, value in options.items())
+    warehouse = str(tmp_path_factory.mktemp("warehouse"))
+    options = {**SMALL_SPARK, "spark.driver.memory": "2g", "spark.sql.warehouse.dir": warehouse}
+    confs = " ".join(f"--conf '{key}={value}'" for key, value in options.items())
     os.environ["PYSPARK_SUBMIT_ARGS"] = f"--master local[2] {confs} pyspark-shell"
     session = open_session("tests")
     del os.environ["PYSPARK_SUBMIT_ARGS"]

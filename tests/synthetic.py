@@ -13,6 +13,16 @@ from pyspark.sql import DataFrame, SparkSession
 
 WIDTH = 32
 
+SMALL_SPARK = {
+    "spark.ui.enabled": "false",
+    "spark.driver.host": "127.0.0.1",
+    "spark.sql.shuffle.partitions": "2",
+    "spark.databricks.delta.snapshotPartitions": "1",
+    # A JVM that lives for seconds: its second compiler would only take the cores from the tests.
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+}
+"""What keeps a Spark of a few hundred rows quick."""
+
 
 def clustered(rows: int, width: int = WIDTH, seed: int = 0) -> np.ndarray:
     """`(rows, width) float32` around 20 centres, most of the variance in a rotated half of the space."""

@@ -156,8 +156,7 @@ def test_replace_is_one_commit_and_gives_the_same_rows(lake):
 
 def test_bad_rows_can_fail_the_job(lake):
     config = lake.again("failing", apply={"bad_rows": "fail"})
-    message = r"holds bad rows \(1 null, 1 width 3 instead of 32, 1 zero\); mend them"
-    with pytest.raises(AdaptorError, match=message):
+    with pytest.raises(AdaptorError, match=r"holds bad rows \(1 null, 1 width 3 instead of 32, 1 zero\); mend them"):
         apply_table(lake.spark, config, quiet)
     assert not TableRef(config.apply.target).exists(lake.spark)
 
@@ -243,31 +242,25 @@ def test_evaluate_with_queries_and_judgments(lake):
     """The judged document of each query is its copy: at full width every query finds it first."""
     queries = save_delta(embeddings_frame(lake.spark, X[:40], [f"q{i}" for i in range(40)]), lake.folder / "queries")
     rows = [(f"q{i}", f"d{i:03d}", 1) for i in range(40)]
-    judgments = save_delta(
-        lake.spark.createDataFrame(rows, "query_id string, corpus_id string, grade int"), lake.folder / "judgments"
-    )
+    grades = lake.spark.createDataFrame(rows, "query_id string, corpus_id string, grade int")
+    judgments = save_delta(grades, lake.folder / "judgments")
     settings = {"data_set": "judged", "queries": queries, "judgments": judgments}
-    config = load_config(
-        write_config(
-            lake.folder / "judged.yaml", small_config(lake.folder, lake.config.source.table, evaluate=settings)
-        )
-    )
-    evaluated = evaluate_table(lake.spark, config, quiet)
+    given = small_config(lake.folder, lake.config.source.table, evaluate=settings)
+    path = write_config(lake.folder / "judged.yaml", given)
+    evaluated = evaluate_table(lake.spark, load_config(path), quiet)
     assert evaluated.metric == "nDCG@10"
     for metric in ("nDCG@10", "R@10", "R@100", "RR@10"):
         assert evaluated.value("original", 32, metric) == 1.0
         assert 0 < evaluated.value("truncation", 4, metric) <= 1
     assert evaluated.value("adaptor", 16) == pytest.approx(1.0, abs=0.05)
-    figures = {
-        (row.candidate, row.dim, row.metric): row.value for row in lake.runs("evaluate") if row.data_set == "judged"
-    }
+    judged = [row for row in lake.runs("evaluate") if row.data_set == "judged"]
+    figures = {(row.candidate, row.dim, row.metric): row.value for row in judged}
     assert figures["truncation", 4, "R@10"] == evaluated.value("truncation", 4, "R@10")
-    missing = load_config(config_path := str(lake.folder / "judged.yaml"), ["evaluate.queries=null"])
     with pytest.raises(AdaptorError, match=r"evaluate.judgments needs evaluate.queries"):
-        evaluate_table(lake.spark, missing, quiet)
+        evaluate_table(lake.spark, load_config(path, ["evaluate.queries=null"]), quiet)
     few = save_delta(embeddings_frame(lake.spark, X[:1], ["q0"]), lake.folder / "few_queries")
     with pytest.raises(AdaptorError, match="39 judged queries, such as 'q1', are not in"):
-        evaluate_table(lake.spark, load_config(config_path, [f"evaluate.queries={few}"]), quiet)
+        evaluate_table(lake.spark, load_config(path, [f"evaluate.queries={few}"]), quiet)
 
 
 def test_evaluate_refuses_the_columns_of_another_artifact(lake):
@@ -285,8 +278,7 @@ def test_evaluate_without_a_target(lake):
 
 def test_one_held_out_row_is_enough(lake):
     config = lake.again("few", apply={"target": lake.config.apply.target}, evaluate={"held_out": 1})
-    evaluated = evaluate_table(lake.spark, config, quiet)
-    assert evaluated.value("original", 32) == 1.0
+    assert evaluate_table(lake.spark, config, quiet).value("original", 32) == 1.0
 
 
 def test_every_figure_is_in_the_runs_table(lake):
@@ -304,5 +296,4 @@ def test_every_figure_is_in_the_runs_table(lake):
         assert row.fingerprint == lake.fitted.adaptor.fingerprint
         assert (row.source, row.source_version, row.rows) == (lake.config.source.table, 0, ROWS)
         assert row.bytes == 4 * row.dim
-        assert row.seconds > 0
-        assert row.core_seconds > 0
+        assert min(row.seconds, row.core_seconds) > 0
