@@ -108,7 +108,12 @@ class Adaptor:
         """
         fs, root = fsspec.core.url_to_fs(path)
         if fs.exists(f"{root}/current.json"):
-            root = f"{root}/{json.loads(fs.cat_file(f'{root}/current.json'))['version']}"
+            try:
+                root = f"{root}/{json.loads(fs.cat_file(f'{root}/current.json'))['version']}"
+            except (ValueError, KeyError, TypeError) as error:
+                raise AdaptorError(
+                    f"current.json in {path} is damaged ({error}); publish one of its versions again"
+                ) from error
         if not fs.exists(f"{root}/config.json"):
             raise AdaptorError(f"no artifact at {path}: it has no config.json; run jobs/fit.py to make one")
         try:

@@ -240,6 +240,8 @@ def _graded(judgments: object, corpus: Float32, queries: object) -> Judged:
     rows = np.asarray(judgments, dtype=np.float64)
     if rows.ndim != 2 or rows.shape[1] != 3:
         raise AdaptorError(f"judgments must be (query row, corpus row, grade), not of shape {rows.shape}")
+    if (rows != np.round(rows)).any():
+        raise AdaptorError("judgments must be whole numbers: query row, corpus row, grade")
     counts = len(np.asarray(queries)), len(corpus)
     for column, (what, count) in enumerate(zip(("query", "corpus"), counts)):
         outside = rows[(rows[:, column] < 0) | (rows[:, column] >= count), column]

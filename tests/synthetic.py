@@ -86,7 +86,7 @@ def small_config(folder: Path, table: str, **changes: Any) -> dict[str, Any]:
         "evaluate": {"data_set": "synthetic"},
     }
     for key, value in changes.items():
-        config[key] = {**config[key], **value} if isinstance(value, Mapping) else value
+        config[key] = {**config.get(key, {}), **value} if isinstance(value, Mapping) else value
     return config
 
 

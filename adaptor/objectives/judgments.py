@@ -114,7 +114,8 @@ def blend(start: Sides, end: Sides, share: float) -> Sides:
     """`share` of the way from one pair of affine maps to another; 0 is the start."""
 
     def mixed(a: Map, b: Map) -> Map:
-        bias = None if a.bias is None or b.bias is None else (1 - share) * a.bias + share * b.bias
+        biases = [part * made.bias for part, made in ((1 - share, a), (share, b)) if made.bias is not None]
+        bias = np.sum(biases, axis=0, dtype=np.float32) if biases else None
         return Map((1 - share) * a.weight + share * b.weight, bias)
 
     if start.own_query is None or end.own_query is None:

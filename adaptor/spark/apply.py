@@ -68,7 +68,10 @@ def apply_table(spark: SparkSession, config: Config, report: Callable[[str], Non
         "matryoshka.dims": json.dumps(adaptor.dims),
     }
     set_aside = sum(bad_rows.values()) if settings.bad_rows == "quarantine" else 0
-    if set_aside:
+    leftover = settings.bad_rows == "quarantine" and quarantine.exists(spark)
+    if leftover and "matryoshka.fingerprint" not in quarantine.properties(spark):
+        raise AdaptorError(f"{quarantine} is a table that apply did not write; name another apply.quarantine")
+    if set_aside or leftover:  # rows of an earlier run must not look like this one's
         write(bad, quarantine, provenance)
 
     report(f"writing {total - set_aside} rows of {source} to {target}")

@@ -59,7 +59,7 @@ def fit_table(spark: SparkSession, config: Config, report: Callable[[str], None]
         for reason, count in sample.bad_rows.items():
             report(f"set aside: {count} rows, {reason}")
         dims = check_dims(config.dims, whole.rows.shape[1])
-        learnt = _learn_from(spark, config.query_log, sample, whole)
+        learnt = learn_from(spark, config.query_log, sample, whole)
         adaptor = fit_sample(learnt, dims, config.fit, config.sample.seed, workers, report)
     finally:
         sample.delete()
@@ -100,7 +100,7 @@ def _judged_documents(spark: SparkSession, log: QueryLog | None) -> list[str]:
     return sorted({document for judged in grades.values() for document in judged})
 
 
-def _learn_from(spark: SparkSession, log: QueryLog | None, sample: Materialised, whole: Fold) -> Sample:
+def learn_from(spark: SparkSession, log: QueryLog | None, sample: Materialised, whole: Fold) -> Sample:
     """The sample with its queries and judgments, these by row number."""
     if log is None:
         return Sample(sample.train, sample.held_out, whole)

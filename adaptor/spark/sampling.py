@@ -16,8 +16,10 @@ from adaptor.batches import Batches, gather
 from adaptor.batches.arrow import ArrowBatches
 from adaptor.batches.petastorm import PetastormBatches
 from adaptor.config import Sample
+from adaptor.errors import AdaptorError
 from adaptor.fitting import Fold
 from adaptor.spark.rows import common_width, count_reasons, reason
+from adaptor.spark.tables import is_url
 from adaptor.vectors import Float32
 
 HELD_OUT_SHARE, HELD_OUT_MOST = 0.1, 1000
@@ -81,9 +83,11 @@ def materialise(
         )
         .persist()
     )
-    folder = wanted.folder if "://" in wanted.folder else Path(wanted.folder).absolute().as_uri()
+    folder = wanted.folder if is_url(wanted.folder) else Path(wanted.folder).absolute().as_uri()
     url = f"{folder}/{uuid4().hex}"
     try:
+        if chosen.isEmpty():
+            raise AdaptorError(f"sample.rows={wanted.rows} chose none of {total} rows; raise it")
         width = common_width(chosen, "embedding")
         checked = chosen.withColumn("reason", reason("id", "embedding", width))
         bad = checked.where("reason IS NOT NULL").select("id", "reason")
@@ -116,7 +120,7 @@ def _delete(url: str) -> None:
 def _with_judged(chosen: DataFrame, df: DataFrame, id_column: str, judged: Sequence[str]) -> DataFrame:
     if not judged or chosen is df:
         return chosen
-    is_judged = F.col(id_column).cast("string").isin(list(judged))
+    is_judged = F.coalesce(F.col(id_column).cast("string").isin(list(judged)), F.lit(False))
     return chosen.where(~is_judged).unionByName(df.where(is_judged))
 
 

@@ -29,7 +29,7 @@ class TableRef:
     @property
     def path(self) -> str:
         """The path or URL, absolute: Delta takes no other in SQL."""
-        return self.where if re.match(r"\w[\w+.-]*:/", self.where) else str(Path(self.where).absolute())
+        return self.where if is_url(self.where) else str(Path(self.where).absolute())
 
     @property
     def identifier(self) -> str:
@@ -73,6 +73,11 @@ class TableRef:
 
     def _delta(self, spark: SparkSession) -> DeltaTable:
         return DeltaTable.forPath(spark, self.path) if self.is_path else DeltaTable.forName(spark, self.where)
+
+
+def is_url(where: str) -> bool:
+    """Whether a path names its file system, such as s3://, file:/ or dbfs:/."""
+    return re.match(r"\w[\w+.-]*:/", where) is not None
 
 
 def require_columns(df: DataFrame, columns: Sequence[str], table: TableRef) -> None:

@@ -28,7 +28,7 @@ def adapt_udf(artifact: Adaptor | str, dims: Sequence[int] | None = None, side: 
     """A pandas UDF from `array<float>` or `array<double>` to a struct of nested embeddings.
 
     `artifact` is an `Adaptor` or the folder of one, read here, once; `dims` are the artifact's
-    by default. A vector that is null, of another width, zero or not finite gives a null struct.
+    by default. A vector that is null, of another width, zero or not finite gives a struct of nulls.
 
         df.select("id", adapt_udf("lake/artifact")("embedding").alias("nested"))
         spark.udf.register("adapt", adapt_udf("lake/artifact"))
