@@ -6,7 +6,7 @@ fail() { echo "matryoshka-adaptor: $1" >&2; exit 1; }
 command -v "$python" >/dev/null ||
     fail "Python 3.11 is needed (petastorm runs on no newer one) and $python is not on the PATH; install it, or say make PYTHON=/path/to/python3.11"
 version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
-[ "$version" = 3.11 ] || fail "Python 3.11 is needed and $python is ${version:-not a Python}; say make PYTHON=/path/to/python3.11"
+[ "$version" = 3.11 ] || fail "Python 3.11 is needed and $python is ${version:-no working Python}; say make PYTHON=/path/to/python3.11"
 
 java=${JAVA_HOME:+$JAVA_HOME/bin/}java
 command -v "$java" >/dev/null || fail "Java 17 or 21 is needed and there is none on the PATH; install a JDK or set JAVA_HOME"
