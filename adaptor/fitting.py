@@ -4,44 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from adaptor import candidates
 from adaptor.artifact import Adaptor
-from adaptor.batches import ArrayBatches, Batches
 from adaptor.errors import AdaptorError
 from adaptor.judge import NEIGHBOURS, Judge, geometric_mean
 from adaptor.making import LEAST_QUERIES, Made, Maker
 from adaptor.maps import Sides
+from adaptor.sample import Judgments, Sample, in_memory
 from adaptor.settings import CandidateName, FitSettings
 from adaptor.supervise import LEAST_LABELLED, Supervised, choose_share
 from adaptor.vectors import Float32, as_embeddings, check_dims
 from adaptor.workers import Workers
 from adaptor.workers.local import LocalWorkers
-
-Judged = dict[int, dict[int, float]]
-
-
-@dataclass(frozen=True)
-class Fold:
-    """Rows of a sample, twice: in memory `(n, D) float32`, and as batches for training workers."""
-
-    rows: Float32
-    batches: Batches
-
-
-@dataclass(frozen=True)
-class Sample:
-    """What a fit learns from. `judgments` name rows of `queries` and of `whole`."""
-
-    train: Fold
-    held_out: Fold
-    whole: Fold
-    queries: Float32 | None = None
-    judgments: Judged = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -89,11 +68,6 @@ def fit(
         judgments=_graded(judgments, rows, queries),
     )
     return fit_sample(sample, dims, settings, seed)
-
-
-def in_memory(rows: Float32) -> Fold:
-    """A fold that was never materialised."""
-    return Fold(rows, ArrayBatches(rows))
 
 
 def fit_sample(
@@ -202,7 +176,7 @@ def _supervise(
         return start, None
     queries, judgments = maker.queries, sample.judgments
 
-    def trained(some: Judged) -> Sides:
+    def trained(some: Judgments) -> Sides:
         return maker.supervised(start, some)
 
     chosen = choose_share(start, trained, sample.whole.rows, queries, judgments, maker.all_dims, seed)
@@ -231,7 +205,7 @@ def _enough(sample: Sample, settings: FitSettings) -> None:
         )
 
 
-def _graded(judgments: object, corpus: Float32, queries: object) -> Judged:
+def _graded(judgments: object, corpus: Float32, queries: object) -> Judgments:
     """Judgments `(j, 3)` as query row -> corpus row -> grade, without grades of 0."""
     if judgments is None:
         return {}
@@ -247,7 +221,7 @@ def _graded(judgments: object, corpus: Float32, queries: object) -> Judged:
         outside = rows[(rows[:, column] < 0) | (rows[:, column] >= count), column]
         if len(outside):
             raise AdaptorError(f"judgments name {what} row {outside[0]:.0f}, but there are {count} rows")
-    graded: Judged = {}
+    graded: Judgments = {}
     for query, document, grade in rows:
         if grade > 0:
             graded.setdefault(int(query), {})[int(document)] = float(grade)

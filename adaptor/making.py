@@ -12,12 +12,12 @@ from adaptor import candidates
 from adaptor.errors import AdaptorError
 from adaptor.judge import Judge
 from adaptor.maps import Map, Sides
+from adaptor.sample import Fold, Judgments
 from adaptor.settings import PAPER, CandidateName, FitSettings, QueryTraining, Training
 from adaptor.vectors import Float32
 from adaptor.workers import Workers
 
 if TYPE_CHECKING:
-    from adaptor.fitting import Fold, Judged
     from adaptor.objectives import MakeObjective
     from adaptor.train import Schedule, Trained
 
@@ -86,7 +86,7 @@ class Maker:
         training = PAPER if name == "paper" else self.settings.training
         return self._train_on_corpus(training, nested, None, made.step).sides
 
-    def supervised(self, start: Sides, judgments: Judged) -> Sides:
+    def supervised(self, start: Sides, judgments: Judgments) -> Sides:
         """`start`, trained further on judgments."""
         from adaptor.objectives.judgments import MakeJudged
 

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from adaptor.maps import Sides
 from adaptor.metrics import judge, nearest
+from adaptor.sample import Judgments
 from adaptor.vectors import Float32, prefix
-
-if TYPE_CHECKING:
-    from adaptor.objectives.judgments import Judgments
 
 LEAST_LABELLED = 40  # judged queries under which nothing is learned from them
 ONE_SPLIT_FROM = 400  # judged queries from which one half is enough to judge the other

@@ -16,11 +16,9 @@ from torch import Tensor, nn
 from adaptor import losses
 from adaptor.maps import Map, Sides
 from adaptor.objectives.questions import Questions, log_temperature
+from adaptor.sample import Judgments
 from adaptor.settings import QueryTraining, Supervision
 from adaptor.vectors import Float32
-
-Judgments = dict[int, dict[int, float]]
-"""Query row -> corpus row -> grade above 0."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from pyspark.sql import SparkSession
 from adaptor.artifact import Adaptor, publish
 from adaptor.card import model_card
 from adaptor.config import Config, QueryLog
-from adaptor.fitting import Fold, Judged, Sample, fit_sample
+from adaptor.fitting import fit_sample
+from adaptor.sample import Fold, Judgments, Sample
 from adaptor.spark.queries import read_judgments, read_queries
 from adaptor.spark.runs import Figure, Run, record
 from adaptor.spark.sampling import Materialised, materialise
@@ -106,7 +107,7 @@ def learn_from(spark: SparkSession, log: QueryLog | None, sample: Materialised, 
         return Sample(sample.train, sample.held_out, whole)
     queries = read_queries(spark, log.table, log.judgments, log.id, log.embedding, whole.rows.shape[1])
     document = {name: row for row, name in enumerate(sample.ids)}
-    judgments: Judged = {}
+    judgments: Judgments = {}
     for row, name in enumerate(queries.ids):
         for document_id, grade in (queries.judgments or {}).get(name, {}).items():
             if grade > 0 and document_id in document:

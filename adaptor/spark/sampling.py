@@ -17,7 +17,7 @@ from adaptor.batches.arrow import ArrowBatches
 from adaptor.batches.petastorm import PetastormBatches
 from adaptor.config import Sample
 from adaptor.errors import AdaptorError
-from adaptor.fitting import Fold
+from adaptor.sample import Fold
 from adaptor.spark.rows import common_width, count_reasons, reason
 from adaptor.spark.tables import is_url
 from adaptor.vectors import Float32
