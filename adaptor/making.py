@@ -80,9 +80,10 @@ class Maker:
         if made.step is None:
             return self._closed(name)
         if name == "trained" and self.queries is not None:
+            kind = made.sides_trained or "two"
             if not made.step:
-                return self._start_for_queries(nested)
-            return self._train_on_queries(made.sides_trained or "two", nested, None, made.step).sides
+                return self._start_for_queries(kind, nested)
+            return self._train_on_queries(kind, nested, None, made.step).sides
         training = PAPER if name == "paper" else self.settings.training
         return self._train_on_corpus(training, nested, None, made.step).sides
 
@@ -120,10 +121,12 @@ class Maker:
             trained_sides, step = trained.sides, trained.step
         return Made(trained_sides if kept else candidates.temper(trained_sides, rows), step)
 
-    def _start_for_queries(self, nested: bool) -> Sides:
+    def _start_for_queries(self, kind: str, nested: bool) -> Sides:
         assert self.queries is not None
         if nested:
             return candidates.truncation(self.fold.rows)
+        if kind == "one":
+            return candidates.tempered_svd(self.fold.rows)
         return candidates.query_aware_svd(self.fold.rows, self.queries)
 
     def _train_on_queries(self, kind: str, nested: bool, judge: Judge | None, stop_at: int | None = None) -> Trained:
@@ -131,10 +134,7 @@ class Maker:
 
         assert self.queries is not None
         training: QueryTraining = replace(self.settings.query_training, sides=kind)  # type: ignore[arg-type]
-        start = self._start_for_queries(nested)
-        if kind == "one" and not nested:
-            start = candidates.tempered_svd(self.fold.rows)
-        make = MakeQuestions(start, self.queries, self.all_dims, training)
+        make = MakeQuestions(self._start_for_queries(kind, nested), self.queries, self.all_dims, training)
         return self._run(make, _schedule(training), judge, stop_at)
 
     def _run(self, make: MakeObjective, schedule: Schedule, judge: Judge | None, stop_at: int | None) -> Trained:
