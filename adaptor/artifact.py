@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
+from adaptor.codecs import Int8Codec
 from adaptor.errors import AdaptorError
 from adaptor.maps import Map
 from adaptor.vectors import Float32, as_embeddings, check_dims, prefix
@@ -30,6 +31,7 @@ class Adaptor:
 
     `query` is None where queries go through the corpus map. `config` is what the fit was asked
     for and counts towards the fingerprint; `metrics` is what it measured and does not.
+    `int8_scales (K,)` are those of the corpus map's numbers; a map made by hand has none.
     """
 
     corpus: Map
@@ -37,6 +39,7 @@ class Adaptor:
     query: Map | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
+    int8_scales: Float32 | None = None
 
     def __post_init__(self) -> None:
         check_dims(self.dims, self.corpus.out_width)
@@ -62,12 +65,24 @@ class Adaptor:
         dim = chosen.out_width if dim is None else check_dims([dim], chosen.out_width)[0]
         return prefix(chosen(as_embeddings(x, width=self.width), dim), dim)
 
+    def int8_codec(self, side: Side = "corpus") -> Int8Codec:
+        """The codec of this artifact's mapped rows; its first m scales are those of a prefix.
+
+        Raises `AdaptorError` for queries, which stay float32, and for an artifact without scales.
+        """
+        if side == "query":
+            raise AdaptorError("int8 is for the corpus side, its scales were fitted there; queries stay float32")
+        if self.int8_scales is None:
+            raise AdaptorError("the artifact has no int8 scales: fit again, or ask for another encoding")
+        return Int8Codec(self.int8_scales)
+
     def tensors(self) -> dict[str, Float32]:
-        """Every weight by name: `corpus.weight`, `query.weight`, ..."""
+        """Every weight by name: `corpus.weight`, `query.weight`, `int8.scales`, ..."""
         sides = {"corpus": self.corpus} | ({"query": self.query} if self.query is not None else {})
-        return {
+        found = {
             f"{side}.{name}": value for side, side_map in sides.items() for name, value in side_map.tensors().items()
         }
+        return found if self.int8_scales is None else found | {"int8.scales": self.int8_scales}
 
     @cached_property
     def fingerprint(self) -> str:
@@ -135,6 +150,7 @@ class Adaptor:
             dims=tuple(config["dims"]),
             config=config["fit"],
             metrics=metrics,
+            int8_scales=sides["int8"]["scales"] if "int8" in sides else None,
         )
         if loaded.fingerprint != config["fingerprint"]:
             raise AdaptorError(f"the weights at {path} are not those it was saved with; fit it again")

@@ -26,7 +26,9 @@ class Int8Codec:
     @classmethod
     def fit(cls, y: Float32) -> Int8Codec:
         """Scales from a sample of prefixes `y (n, m)`."""
-        largest = np.quantile(np.abs(y), 0.999, axis=0)
+        # A few columns at a time: no copy of all of them, and quicker.
+        columns = (np.abs(y[:, first : first + 64].T) for first in range(0, y.shape[1], 64))
+        largest = np.concatenate([np.quantile(some, 0.999, axis=1) for some in columns])
         return cls(np.maximum(largest / 127, 1e-12).astype(np.float32))
 
     @property

@@ -11,6 +11,7 @@ import numpy as np
 
 from adaptor import candidates
 from adaptor.artifact import Adaptor
+from adaptor.codecs import Int8Codec
 from adaptor.errors import AdaptorError
 from adaptor.judge import NEIGHBOURS, Judge, geometric_mean
 from adaptor.making import LEAST_QUERIES, Made, Maker
@@ -127,6 +128,7 @@ def fit_sample(
             "judged_queries": len(sample.judgments),
         },
         metrics=_metrics(scores, skipped, judge, nested, supervised),
+        int8_scales=Int8Codec.fit(sides.corpus(sample.whole.rows)).scales,
     )
 
 

@@ -15,6 +15,7 @@ from adaptor import candidates
 from adaptor.artifact import Adaptor
 from adaptor.config import Config
 from adaptor.errors import AdaptorError
+from adaptor.layout import column_of
 from adaptor.maps import Map
 from adaptor.metrics import judge, paired_interval
 from adaptor.spark.queries import read_queries, vectors_by_id
@@ -24,7 +25,6 @@ from adaptor.spark.sampling import place, sample
 from adaptor.spark.search import View, exact_search
 from adaptor.spark.session import Clock
 from adaptor.spark.tables import TableRef, require_columns
-from adaptor.spark.udf import column_of
 from adaptor.vectors import Float32, normalise, prefix
 
 BASELINE_ROWS = 50_000  # rows the SVD baseline is fitted on, those of the table if it has fewer

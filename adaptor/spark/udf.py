@@ -11,12 +11,8 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, FloatType, StructField, StructType
 
 from adaptor.artifact import Adaptor, Side
+from adaptor.layout import column_of as column_of
 from adaptor.vectors import LARGEST, SMALLEST, check_dims, prefix
-
-
-def column_of(dim: int) -> str:
-    """The column that holds the prefix of this width."""
-    return f"embedding_{dim}"
 
 
 def nested_type(dims: Sequence[int]) -> StructType:

@@ -1,0 +1,226 @@
+"""From Arrow lists of embeddings to Arrow lists of nested ones: what every engine of apply calls.
+
+A block of rows is a view of the list buffer; one matmul makes the columns that the largest prefix
+needs; one pass gives the norms of all prefixes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from adaptor.artifact import Adaptor, Side
+from adaptor.codecs import BinaryCodec, Int8Codec
+from adaptor.errors import AdaptorError
+from adaptor.layout import Encoding, Layout, Nested, check_layout, nested_columns
+from adaptor.lists import Lists, rows_array
+from adaptor.vectors import LARGEST, SMALLEST, Float32, check_dims
+
+BATCH_BYTES = 64 << 20  # a batch: its embeddings and what becomes of them
+BLOCK_BYTES = 4 << 20  # a block of a batch: what the arithmetic holds at a time, about a core's cache
+
+GOOD, NULL, HOLDS_NULL, HOLDS_NAN, INFINITE, ZERO, WIDTH = range(7)  # of width w: WIDTH + w
+REASONS = {NULL: "null", HOLDS_NULL: "holds null", HOLDS_NAN: "holds NaN", INFINITE: "infinite", ZERO: "zero"}
+
+# Squared lengths between these lose nothing to float32, and no number of such a row is out of its bounds.
+LEAST_SQUARE, MOST_SQUARE = 1e-24, 1e24
+
+
+def rows_per_batch(width: int, out: int, budget: int = BATCH_BYTES) -> int:
+    """How many rows of `width` numbers in and `out` numbers out fit into `budget` bytes, as float32."""
+    return max(1, budget // (4 * (width + out)))
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """The nested columns of a batch, and why a row is bad: null where it is good.
+
+    A bad row is null in every nested column.
+    """
+
+    columns: list[pa.Array]
+    reasons: pa.Array
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """Adapts batches of embeddings into the nested columns of a layout; `dims` are the artifact's by default.
+
+    As float32 it writes what `Adaptor.encode` gives, in `bands` before it is renormalised. As int8
+    it writes codes of the mapped rows, as binary their signs: `adaptor.codecs` decodes both.
+    Raises `AdaptorError` when the artifact can't do what is asked.
+    """
+
+    adaptor: Adaptor
+    layout: Layout = "columns"
+    encoding: Encoding = "float32"
+    side: Side = "corpus"
+    dims: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        check_layout(self.layout, self.encoding)
+        if self.encoding == "int8":
+            self.adaptor.int8_codec(self.side)
+        check_dims(self.dims or self.adaptor.dims, self.adaptor.map(self.side).out_width)
+
+    @cached_property
+    def nested(self) -> tuple[Nested, ...]:
+        """The columns, and which numbers of the mapped row they hold."""
+        return nested_columns(self.layout, self.dims or self.adaptor.dims, self.adaptor.map(self.side).out_width)
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Of the nested columns."""
+        return pa.schema([(column.name, self._kind) for column in self.nested])
+
+    @property
+    def rows_per_batch(self) -> int:
+        """How many rows a batch should have."""
+        return rows_per_batch(self.adaptor.width, sum(column.width for column in self.nested))
+
+    def __call__(self, embeddings: pa.Array | pa.ChunkedArray) -> Adapted:
+        """Adapt a batch: `list`, `large_list` or `fixed_size_list` of floating-point numbers."""
+        chunks = embeddings.chunks if isinstance(embeddings, pa.ChunkedArray) else [embeddings]
+        total = len(embeddings)
+        width, widest = self.adaptor.width, max(column.width for column in self.nested)
+        if total * widest > np.iinfo(np.int32).max:
+            raise AdaptorError(f"{total} rows are too many for one batch; pass {self.rows_per_batch} at a time")
+        step = rows_per_batch(width, self._weight.shape[1], BLOCK_BYTES)
+        scratch = np.empty((min(step, total), self._weight.shape[1]), np.float32)
+        stored = [np.empty((total, self._stored_width(column)), self._stored_type) for column in self.nested]
+        why = np.full(total, GOOD)
+        seen = done = 0  # rows looked at, and the good ones among them
+        for chunk in chunks:
+            lists = Lists.of(chunk)
+            for start in range(0, len(lists), step):
+                stop = min(start + step, len(lists))
+                x, lengths = self._good_rows(lists, start, stop, why[seen : seen + stop - start])
+                self._write(self._mapped(x, lengths, scratch), [rows[done : done + len(x)] for rows in stored])
+                seen, done = seen + stop - start, done + len(x)
+        good = None if done == total else why == GOOD
+        return Adapted(
+            [rows_array(self._kind, rows[:done], good) for rows in stored],
+            self._reasons(why) if done < total else pa.nulls(total, pa.string()),
+        )
+
+    def _good_rows(
+        self, lists: Lists, start: int, stop: int, why: NDArray[np.int64]
+    ) -> tuple[Float32, NDArray[np.float32]]:
+        """The good ones of rows `start:stop` with their lengths; `why` is filled in for the others."""
+        width = self.adaptor.width
+        widths = lists.widths(start, stop)
+        fits = widths == width
+        why[~fits] = np.where(widths < 0, NULL, WIDTH + widths)[~fits]
+        found, holed = lists.matrix(start, stop, fits, width)
+        with np.errstate(over="ignore", invalid="ignore"):
+            x = np.ascontiguousarray(found, dtype=np.float32)
+            squares = np.einsum("ij,ij->i", x, x)
+        usual = (squares > LEAST_SQUARE) & (squares < MOST_SQUARE)
+        if holed is None and usual.all():
+            return x, np.sqrt(squares)
+        return _good_of(x, squares, usual, holed, why, np.flatnonzero(fits))
+
+    def _mapped(self, x: Float32, lengths: NDArray[np.float32], scratch: Float32) -> Float32:
+        """What `Map` gives for the rows of `x`, as a view of `scratch`.
+
+        `(x / |x|) @ weight` is `(x @ weight) / |x|`: no copy of x is made. The first layer of the
+        residual is folded into the same matmul.
+        """
+        side, depth = self.adaptor.map(self.side), self.nested[-1].stop
+        both = np.matmul(x, self._weight, out=scratch[: len(x)])
+        both /= lengths[:, None]
+        y, hidden = both[:, :depth], both[:, depth:]
+        if side.bias is not None:
+            y += side.bias[:depth]
+        if side.residual is not None:
+            hidden += side.residual.hidden_bias
+            y += np.maximum(hidden, 0, out=hidden) @ side.residual.out[:, :depth]
+        return y
+
+    def _write(self, y: Float32, out: list[NDArray]) -> None:
+        """Store the mapped rows `y` in one array a nested column."""
+        if self.encoding == "binary":
+            for column, rows in zip(self.nested, out):
+                rows[...] = BinaryCodec(column.width).encode(y[:, column.start : column.stop])
+            return
+        if self.encoding == "int8":
+            codes = Int8Codec(self.adaptor.int8_codec().scales[: y.shape[1]]).encode(y)
+            for column, rows in zip(self.nested, out):
+                rows[...] = codes[:, column.start : column.stop]
+            return
+        if self.layout == "bands":
+            for column, rows in zip(self.nested, out):
+                rows[...] = y[:, column.start : column.stop]
+            return
+        for column, rows, factor in zip(self.nested, out, _inverse_norms(y, [0, *(c.stop for c in self.nested)])):
+            np.multiply(y[:, : column.stop], factor[:, None], out=rows)
+
+    @cached_property
+    def _weight(self) -> Float32:
+        """`(D, K)`, or `(D, K + H)` with the residual's first layer; K is the largest prefix."""
+        side, depth = self.adaptor.map(self.side), self.nested[-1].stop
+        parts = [side.weight[:, :depth]] + ([side.residual.hidden] if side.residual is not None else [])
+        return np.ascontiguousarray(np.hstack(parts))
+
+    @property
+    def _kind(self) -> pa.DataType:
+        if self.encoding == "binary":
+            return pa.binary()
+        item = pa.float32() if self.encoding == "float32" else pa.int8()
+        return pa.list_(pa.field("element", item, nullable=False))
+
+    @property
+    def _stored_type(self) -> np.dtype[Any]:
+        return np.dtype({"float32": "f4", "int8": "i1", "binary": "u1"}[self.encoding])
+
+    def _stored_width(self, column: Nested) -> int:
+        return BinaryCodec(column.width).bytes if self.encoding == "binary" else column.width
+
+    def _reasons(self, why: NDArray[np.int64]) -> pa.Array:
+        """The reasons in words, the same as those of `adaptor.spark.rows.reason`."""
+        codes, rows = np.unique(why, return_inverse=True)
+        texts = [REASONS.get(int(code), f"width {code - WIDTH} instead of {self.adaptor.width}") for code in codes]
+        return pa.array(texts, pa.string()).take(pa.array(rows, mask=why == GOOD))
+
+
+def _good_of(
+    x: Float32,
+    squares: NDArray[np.float32],
+    usual: NDArray[np.bool_],
+    holed: NDArray[np.bool_] | None,
+    why: NDArray[np.int64],
+    places: NDArray[np.int64],
+) -> tuple[Float32, NDArray[np.float32]]:
+    """Rows of `x` without the bad ones, and their lengths, where not all of them are `usual`.
+
+    Row i of `x` stands at `places[i]` in `why`. Rows far from length 1 are brought there, in
+    float64, before float32 would lose them.
+    """
+    odd = np.flatnonzero(~usual)
+    exact = x[odd].astype(np.float64)
+    largest = np.abs(exact).max(axis=1, initial=0)  # NaN where a row holds one
+    found = np.full(len(x), GOOD)
+    found[odd] = np.select(
+        [np.isnan(largest), largest >= LARGEST, largest <= SMALLEST], [HOLDS_NAN, INFINITE, ZERO], GOOD
+    )
+    if holed is not None:
+        found[holed] = HOLDS_NULL
+    why[places] = found
+    far = found[odd] == GOOD
+    x, lengths = x.copy(), np.sqrt(squares)
+    x[odd[far]] = exact[far] / np.linalg.norm(exact[far], axis=1, keepdims=True)
+    lengths[odd[far]] = 1
+    return x[found == GOOD], lengths[found == GOOD]
+
+
+def _inverse_norms(y: Float32, ends: list[int]) -> NDArray[np.float32]:
+    """`(dims, n)`: one over the length of every prefix of `y`, 0 where it is 0; each number is squared once."""
+    squares = [np.einsum("ij,ij->i", y[:, a:b], y[:, a:b], dtype=np.float32) for a, b in pairwise(ends)]
+    norms = np.sqrt(np.cumsum(squares, axis=0, dtype=np.float64))
+    return np.divide(1, norms, out=np.zeros_like(norms), where=norms > 0).astype(np.float32)

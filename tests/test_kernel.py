@@ -1,0 +1,330 @@
+"""The kernel against `Adaptor.encode` and the codecs, for every way Arrow can hold a list of numbers."""
+
+import pickle
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from synthetic import WIDTH, clustered, rotation
+
+from adaptor import Adaptor, AdaptorError, kernel, lists
+from adaptor.codecs import BinaryCodec, Int8Codec
+from adaptor.kernel import Kernel, rows_per_batch
+from adaptor.layout import Nested, nested_columns
+from adaptor.maps import Map, Residual
+from adaptor.vectors import prefix
+
+DIMS = (4, 11, 16)
+LAYOUTS = ("columns", "bands", "single")
+ENCODINGS = ("float32", "int8", "binary")
+NAN, INF = float("nan"), float("inf")
+BAD = {
+    "null": None,
+    "width 0 instead of 32": [],
+    "width 2 instead of 32": [1.0, NAN],
+    "width 33 instead of 32": [1.0] * 33,
+    "holds null": [None, NAN, *[INF] * 30],
+    "holds NaN": [INF, NAN, *[1.0] * 30],
+    "infinite": [1e19, *[0.0] * 31],
+    "zero": [0.0, -0.0, *[1e-30] * 30],
+}
+
+
+def linear() -> Map:
+    return Map(rotation())
+
+
+def residual() -> Map:
+    rng = np.random.default_rng(3)
+
+    def draw(*shape: int) -> np.ndarray:
+        return rng.normal(size=shape, scale=0.3).astype(np.float32)
+
+    return Map(rotation(), draw(WIDTH), Residual(draw(WIDTH, 24), draw(24), draw(24, WIDTH)))
+
+
+def adaptor_of(side_map: Map, **changes) -> Adaptor:
+    scales = Int8Codec.fit(side_map(clustered(300))).scales
+    return replace(Adaptor(side_map, DIMS, int8_scales=scales), **changes)
+
+
+@pytest.fixture(params=[linear, residual], ids=["linear", "residual"])
+def adaptor(request) -> Adaptor:
+    return adaptor_of(request.param())
+
+
+def arrow(vectors, kind: pa.DataType = pa.list_(pa.float32())) -> pa.Array:
+    return pa.array([None if v is None else list(v) for v in vectors], kind)
+
+
+def numbers(column: pa.Array, dtype=np.float32) -> np.ndarray:
+    """The rows that are not null, as a matrix."""
+    column.validate(full=True)
+    rows = [list(row) for row in column.to_pylist() if row is not None]  # bytes give numbers too
+    return np.array(rows, dtype=dtype)
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    """Seven rows a block of a linear map: a batch of a few dozen rows has many, and a shorter last one."""
+    monkeypatch.setattr(kernel, "BLOCK_BYTES", 7 * 4 * (WIDTH + max(DIMS)))
+
+
+@pytest.mark.parametrize(
+    ("encoding", "side"),
+    [("float32", "corpus"), ("float32", "query"), ("int8", "corpus"), ("binary", "corpus"), ("binary", "query")],
+)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_it_equals_encode_and_the_codecs(adaptor, layout, encoding, side, small_blocks):
+    adaptor = replace(adaptor, query=Map(rotation(seed=5)))
+    x = clustered(40, seed=2)
+    made = Kernel(adaptor, layout, encoding, side)
+    found = made(arrow(x))
+    assert found.reasons.null_count == len(found.reasons) == 40
+    assert [column.type for column in found.columns] == made.schema.types
+    assert made.schema.names == [nested.name for nested in nested_columns(layout, DIMS, WIDTH)]
+    y = adaptor.map(side)(x)
+    for nested, column in zip(made.nested, found.columns):
+        raw = y[:, nested.start : nested.stop]
+        if encoding == "binary":
+            assert column.type == pa.binary()
+            np.testing.assert_array_equal(numbers(column, np.uint8), BinaryCodec(nested.width).encode(raw))
+        elif encoding == "int8":
+            codec = Int8Codec(adaptor.int8_scales[nested.start : nested.stop])
+            codes = numbers(column, np.int8)
+            exact = np.clip(raw / codec.scales, -127, 127)
+            assert np.abs(codes - exact).max() < 0.501
+        elif layout == "bands":
+            np.testing.assert_allclose(numbers(column), raw, atol=1e-6)
+        else:
+            np.testing.assert_allclose(numbers(column), adaptor.encode(x, nested.stop, side), atol=1e-6)
+
+
+def test_int8_prefixes_decode_to_what_encode_gives():
+    adaptor = adaptor_of(linear())
+    x = clustered(200, seed=2)
+    for nested, column in zip(Kernel(adaptor).nested, Kernel(adaptor, encoding="int8")(arrow(x)).columns):
+        decoded = Int8Codec(adaptor.int8_scales[: nested.stop]).decode(numbers(column, np.int8))
+        similar = (decoded * adaptor.encode(x, nested.stop)).sum(axis=1)
+        assert np.quantile(similar, 0.05) > 0.999  # the rest holds numbers that were clipped
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_prefixes_are_nested(adaptor, layout):
+    """A shorter prefix is the start of a longer one, and bands side by side are the whole."""
+    x = clustered(20, seed=2)
+    columns = [numbers(column) for column in Kernel(adaptor, layout)(arrow(x)).columns]
+    whole = np.hstack(columns) if layout == "bands" else columns[-1]
+    for dim in DIMS:
+        np.testing.assert_allclose(prefix(whole, dim), adaptor.encode(x, dim), atol=1e-6)
+    if layout == "columns":
+        for dim, column in zip(DIMS, columns):
+            np.testing.assert_allclose(column, prefix(whole, dim), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pa.list_(pa.float32()),
+        pa.list_(pa.float64()),
+        pa.list_(pa.float16()),
+        pa.large_list(pa.float32()),
+        pa.large_list(pa.float64()),
+        pa.list_(pa.float32(), WIDTH),
+        pa.list_(pa.float64(), WIDTH),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("nulls", [False, True])
+def test_every_kind_of_list_and_slices_of_it(adaptor, kind, nulls, small_blocks):
+    x = clustered(40, seed=2).astype(np.float16).astype(np.float32)
+    vectors = [
+        None if nulls and i % 5 == 0 else list(row.astype(kind.value_type.to_pandas_dtype())) for i, row in enumerate(x)
+    ]
+    whole = pa.array(vectors, kind)
+    for start, length in [(0, 40), (3, 20), (39, 1), (5, 0)]:
+        part = whole.slice(start, length).slice(0)
+        rows = range(start, start + length)
+        kept = np.array([x[i] for i in rows if vectors[i] is not None], np.float32).reshape(-1, WIDTH)
+        found = Kernel(adaptor)(part)
+        assert [column.is_null().to_pylist() for column in found.columns] == [[vectors[i] is None for i in rows]] * 3
+        assert found.reasons.to_pylist() == [None if vectors[i] is not None else "null" for i in rows]
+        for dim, column in zip(DIMS, found.columns):
+            np.testing.assert_allclose(numbers(column).reshape(-1, dim), adaptor.encode(kept, dim), atol=1e-6)
+
+
+def test_a_clean_slice_is_not_copied():
+    x = clustered(40, seed=2)
+    part = lists.Lists.of(arrow(x).slice(3, 20))
+    matrix, holed = part.matrix(2, 9, np.ones(7, bool), WIDTH)
+    assert holed is None
+    assert np.shares_memory(matrix, np.frombuffer(part.values.buffers()[1], np.float32))
+    np.testing.assert_array_equal(matrix, x[5:12])
+
+
+@pytest.mark.parametrize("kind", [pa.list_(pa.float32()), pa.large_list(pa.float64())], ids=str)
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_bad_rows_are_null_with_a_reason_and_good_ones_are_not_shifted(adaptor, kind, encoding, small_blocks):
+    x = clustered(len(BAD) * 3, seed=2)
+    vectors = [vector for bad, good in zip([*BAD.values()] * 3, x) for vector in (bad, good.tolist())]
+    found = Kernel(adaptor, encoding=encoding)(arrow(vectors, kind))
+    assert found.reasons.to_pylist() == [why for name in [*BAD] * 3 for why in (name, None)]
+    alone = Kernel(adaptor, encoding=encoding)(arrow(x))
+    for column, expected in zip(found.columns, alone.columns):
+        assert column.is_null().to_pylist() == [True, False] * len(x)
+        if encoding == "float32":
+            np.testing.assert_allclose(numbers(column), numbers(expected), atol=1e-6)
+        else:
+            assert column.drop_null().to_pylist() == expected.to_pylist()
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_batch_of_bad_rows_alone(adaptor, name):
+    found = Kernel(adaptor)(arrow([BAD[name]] * 3))
+    assert found.reasons.to_pylist() == [name] * 3
+    assert [column.null_count for column in found.columns] == [3, 3, 3]
+
+
+def test_bad_rows_of_fixed_size(adaptor):
+    vectors = [BAD[name] for name in ("null", "holds null", "holds NaN", "infinite", "zero")]
+    found = Kernel(adaptor)(arrow([*vectors, *clustered(2)], pa.list_(pa.float32(), WIDTH)).slice(1))
+    assert found.reasons.to_pylist() == ["holds null", "holds NaN", "infinite", "zero", None, None]
+    other = Kernel(adaptor)(arrow([[1.0] * 8] * 2, pa.list_(pa.float32(), 8)))
+    assert other.reasons.to_pylist() == ["width 8 instead of 32"] * 2
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_an_empty_batch(adaptor, layout, encoding):
+    for empty in (arrow([]), pa.chunked_array([], pa.list_(pa.float32()))):
+        found = Kernel(adaptor, layout, encoding)(empty)
+        assert len(found.reasons) == 0
+        assert [len(column) for column in found.columns] == [0] * len(found.columns)
+
+
+def test_an_array_of_nulls_without_a_type(adaptor):
+    assert Kernel(adaptor)(pa.nulls(2)).reasons.to_pylist() == ["null"] * 2
+
+
+def test_chunks_are_one_batch(adaptor, small_blocks):
+    x = clustered(20, seed=2)
+    chunks = pa.chunked_array([arrow(x[:9]), arrow([None]), arrow(x[9:]).slice(1)])
+    found = Kernel(adaptor)(chunks)
+    assert found.reasons.to_pylist() == [None] * 9 + ["null"] + [None] * 10
+    expected = adaptor.encode(np.delete(x, 9, axis=0), 4)
+    np.testing.assert_allclose(numbers(found.columns[0]), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1e-17, 1e-13, 1e13, 1e16])
+def test_length_does_not_matter_even_near_the_bounds(adaptor, scale):
+    x = clustered(20, seed=2)
+    mixed = np.vstack([x, x * np.float32(scale)])
+    columns = Kernel(adaptor)(arrow(mixed)).columns
+    for dim, column in zip(DIMS, columns):
+        expected = adaptor.encode(x, dim)
+        np.testing.assert_allclose(numbers(column), np.vstack([expected, expected]), atol=1e-6)
+
+
+def test_a_prefix_of_zeros_stays_zero():
+    """As in `encode`: a row has a direction, but its first numbers have none."""
+    x = np.zeros((1, WIDTH), np.float32)
+    x[0, -1] = 2
+    adaptor = adaptor_of(Map(np.eye(WIDTH, dtype=np.float32)))
+    found = Kernel(adaptor, dims=(4, 32))(arrow(x))
+    np.testing.assert_array_equal(numbers(found.columns[0]), adaptor.encode(x, 4))
+    np.testing.assert_allclose(numbers(found.columns[1]), adaptor.encode(x, 32), atol=1e-6)
+
+
+def test_lists_hold_no_nulls_and_their_items_are_called_element():
+    made = Kernel(adaptor_of(linear()))
+    assert made.schema.field("embedding_4") == pa.field(
+        "embedding_4", pa.list_(pa.field("element", pa.float32(), nullable=False))
+    )
+
+
+def test_pickled_it_gives_the_same(adaptor):
+    x = arrow(clustered(10))
+    made = Kernel(adaptor, "bands")
+    again = pickle.loads(pickle.dumps(made))
+    assert [c.to_pylist() for c in again(x).columns] == [c.to_pylist() for c in made(x).columns]
+
+
+def test_layouts():
+    assert nested_columns("columns", [8, 4], 32) == (Nested("embedding_4", 0, 4), Nested("embedding_8", 0, 8))
+    assert nested_columns("bands", [8, 4], 32) == (Nested("embedding_0_4", 0, 4), Nested("embedding_4_8", 4, 8))
+    assert nested_columns("single", [8, 4], 32) == (Nested("embedding_nested", 0, 32),)
+
+
+def test_rows_per_batch_follow_from_the_width():
+    assert rows_per_batch(768, 448, budget=1216 * 4 * 1000) == 1000
+    assert rows_per_batch(10**9, 1) == 1
+    small, large = Kernel(adaptor_of(linear()), dims=(4,)), Kernel(adaptor_of(linear()), dims=(32,))
+    assert small.rows_per_batch * (WIDTH + 4) == pytest.approx(large.rows_per_batch * (WIDTH + 32), rel=0.001)
+
+
+def test_int8_of_an_artifact_without_scales_is_refused():
+    with pytest.raises(AdaptorError, match="no int8 scales: fit again, or ask for another encoding"):
+        Kernel(adaptor_of(linear(), int8_scales=None), encoding="int8")
+
+
+def test_int8_of_queries_is_refused():
+    with pytest.raises(AdaptorError, match="queries stay float32"):
+        Kernel(adaptor_of(linear()), encoding="int8", side="query")
+
+
+def test_what_does_not_exist_is_refused():
+    with pytest.raises(AdaptorError, match="layout 'rows' is unknown: it is one of columns, bands, single"):
+        Kernel(adaptor_of(linear()), "rows")
+    with pytest.raises(AdaptorError, match="encoding 'int4' is unknown"):
+        Kernel(adaptor_of(linear()), encoding="int4")
+    with pytest.raises(AdaptorError, match="dim 64 is above the width"):
+        Kernel(adaptor_of(linear()), dims=(64,))
+
+
+@pytest.mark.parametrize("kind", [pa.list_(pa.int32()), pa.string(), pa.float32()], ids=str)
+def test_a_column_of_another_type_is_refused(kind):
+    with pytest.raises(AdaptorError, match="must be arrays of floating-point numbers, not"):
+        Kernel(adaptor_of(linear()))(pa.array([None], kind))
+
+
+def test_int8_scales_are_fitted_saved_and_count(tmp_path):
+    import adaptor
+    from adaptor.settings import FitSettings
+
+    x = clustered(300)
+    fitted = adaptor.fit(x, [4, 8], settings=FitSettings(candidates=("svd",)))
+    np.testing.assert_array_equal(fitted.int8_scales, Int8Codec.fit(fitted.corpus(x)).scales)
+    fitted.save(str(tmp_path))
+    loaded = Adaptor.load(str(tmp_path))
+    np.testing.assert_array_equal(loaded.int8_scales, fitted.int8_scales)
+    assert replace(fitted, int8_scales=fitted.int8_scales * 2).fingerprint != fitted.fingerprint
+    decoded = Int8Codec(loaded.int8_scales[:8]).decode(
+        numbers(Kernel(loaded, encoding="int8")(arrow(x)).columns[1], np.int8)
+    )
+    assert np.quantile((decoded * fitted.encode(x, 8)).sum(axis=1), 0.05) > 0.999
+
+
+@pytest.mark.parametrize("kind", [pa.list_(pa.float32()), pa.list_(pa.float64())], ids=str)
+def test_reasons_are_those_of_the_jobs(spark, kind):
+    from synthetic import embeddings_frame
+
+    from adaptor.spark.rows import reason
+
+    edges = [
+        [np.float32(1e18), *[0.0] * 31],
+        [np.nextafter(np.float32(1e18), np.float32(2e18)), *[0.0] * 31],
+        [-1e18, None, *[0.0] * 30],
+        [1e-18, *[0.0] * 31],
+        [np.nextafter(np.float32(1e-18), np.float32(0)), *[0.0] * 31],
+        [9e17] * 32,
+        [2e-18] * 32,
+        [-INF, *[0.0] * 31],
+    ]
+    vectors = [None if v is None else [None if x is None else float(x) for x in v] for v in [*BAD.values(), *edges]]
+    df = embeddings_frame(spark, vectors, kind=kind.value_type)
+    df = df.withColumn("embedding", df.embedding.cast("array<float>"))  # as apply reads it
+    rows = df.select("id", reason("id", "embedding", WIDTH).alias("reason")).orderBy("id").collect()
+    found = Kernel(adaptor_of(linear()))(arrow(vectors, kind)).reasons.to_pylist()
+    assert found == [row["reason"] for row in rows]
+    assert set(BAD) | {None} == set(found)
