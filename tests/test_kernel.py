@@ -1,6 +1,7 @@
 """The kernel against `Adaptor.encode` and the codecs, for every way Arrow can hold a list of numbers."""
 
 import pickle
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -328,3 +329,20 @@ def test_reasons_are_those_of_the_jobs(spark, kind):
     found = Kernel(adaptor_of(linear()))(arrow(vectors, kind)).reasons.to_pylist()
     assert found == [row["reason"] for row in rows]
     assert set(BAD) | {None} == set(found)
+
+
+def test_memory_does_not_grow_with_the_batch(monkeypatch):
+    """Beside what it returns it holds a block, and a few bytes a row."""
+    monkeypatch.setattr(kernel, "BLOCK_BYTES", 64 << 10)
+    made = Kernel(adaptor_of(linear()))
+    made(arrow(clustered(10), pa.list_(pa.float64())))
+
+    def peak(rows: int) -> int:
+        batch = pa.array(list(clustered(rows).astype(np.float64)))  # float64: not a view, block by block
+        tracemalloc.start()
+        made(batch)
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found - rows * sum(DIMS) * 4
+
+    assert peak(20_000) - peak(2_000) < 18_000 * 40

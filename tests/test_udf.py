@@ -1,15 +1,19 @@
-"""The pandas UDF gives what `encode` gives, in DataFrames and in SQL."""
+"""The UDF gives what `encode` gives, in DataFrames and in SQL."""
+
+from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 import torch
 from synthetic import clustered, embeddings_frame, rotation
 
 from adaptor import Adaptor, AdaptorError
+from adaptor.kernel import Kernel
 from adaptor.maps import Map
 from adaptor.model import AdaptorModule
-from adaptor.spark import adapt_udf
+from adaptor.spark.udf import ArrowLists, adapt_udf, lists_of
 from adaptor.vectors import normalise
 
 
@@ -87,6 +91,49 @@ def test_bad_vectors_give_nulls_and_good_ones_are_not_shifted(spark, adaptor):
 def test_a_partition_of_bad_vectors_alone(spark, adaptor):
     df = embeddings_frame(spark, [None, None]).select(adapt_udf(adaptor)("embedding").embedding_4.alias("e"))
     assert [row.e for row in df.collect()] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("layout", "encoding", "types"),
+    [
+        ("bands", "float32", {"embedding_0_4": "array<float>", "embedding_4_8": "array<float>"}),
+        ("single", "float32", {"embedding_nested": "array<float>"}),
+        ("columns", "int8", {"embedding_4": "array<tinyint>", "embedding_8": "array<tinyint>"}),
+        ("columns", "binary", {"embedding_4": "binary", "embedding_8": "binary"}),
+    ],
+)
+def test_layouts_and_encodings(spark, adaptor, layout, encoding, types):
+    adaptor = replace(adaptor, int8_scales=np.full(32, 0.01, np.float32))
+    x = clustered(10, seed=2)
+    udf = adapt_udf(adaptor, layout=layout, encoding=encoding)
+    nested = embeddings_frame(spark, x).select("id", udf("embedding").alias("n")).select("id", "n.*")
+    assert dict(nested.dtypes) == {"id": "string"} | types
+    expected = Kernel(adaptor, layout, encoding)(pa.array(list(x))).columns
+    rows = nested.orderBy("id").drop("id").collect()
+    for name, column in zip(types, expected):
+        assert [row[name] for row in rows] == column.to_pylist()
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_a_series_becomes_arrow_lists(kind):
+    rows = [None, np.array([1, 2], kind), np.array([], kind), None, np.array([3], kind)]
+    found = lists_of(pd.Series(rows))
+    assert found.type.value_type == pa.from_numpy_dtype(kind)
+    assert found.to_pylist() == [None, [1, 2], [], None, [3]]
+    assert lists_of(pd.Series([None, None])).null_count == 2
+    assert len(lists_of(pd.Series([], dtype=object))) == 0
+
+
+def test_spark_takes_the_lists_as_they_are(adaptor):
+    """Its own conversion makes a Python list of every row, which this class leaves out."""
+    from pyspark.sql.pandas.serializers import ArrowStreamPandasSerializer
+
+    (column, _) = Kernel(adaptor)(pa.array(list(clustered(5)))).columns
+    frame = pd.DataFrame({"embedding_4": ArrowLists(column)})
+    taken = ArrowStreamPandasSerializer("UTC", True)._create_array(frame["embedding_4"], column.type)
+    assert taken.equals(column)
+    assert taken.values.buffers()[1].address == column.values.buffers()[1].address
+    assert ArrowLists(column)[2:4].__arrow_array__().to_pylist() == column.to_pylist()[2:4]
 
 
 def test_a_dim_above_the_width_is_refused_at_once(adaptor):

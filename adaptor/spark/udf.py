@@ -1,4 +1,4 @@
-"""The pandas UDF that turns a column of embeddings into nested ones."""
+"""The UDF that turns a column of embeddings into nested ones, for DataFrames and SQL."""
 
 from __future__ import annotations
 
@@ -7,47 +7,81 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from pyspark.sql import functions as F
-from pyspark.sql.types import ArrayType, FloatType, StructField, StructType
+from pyspark.sql.pandas.types import from_arrow_schema
+from pyspark.sql.types import StructType
 
 from adaptor.artifact import Adaptor, Side
+from adaptor.kernel import Kernel
+from adaptor.layout import Encoding, Layout
 from adaptor.layout import column_of as column_of
-from adaptor.vectors import LARGEST, SMALLEST, check_dims, prefix
 
 
-def nested_type(dims: Sequence[int]) -> StructType:
+def nested_type(kernel: Kernel) -> StructType:
     """What the UDF returns: `struct<embedding_64: array<float>, ...>`."""
-    return StructType([StructField(column_of(dim), ArrayType(FloatType(), containsNull=False)) for dim in dims])
+    return from_arrow_schema(kernel.schema)
 
 
-def adapt_udf(artifact: Adaptor | str, dims: Sequence[int] | None = None, side: Side = "corpus") -> Any:
-    """A pandas UDF from `array<float>` or `array<double>` to a struct of nested embeddings.
+def adapt_udf(
+    artifact: Adaptor | str,
+    dims: Sequence[int] | None = None,
+    side: Side = "corpus",
+    layout: Layout = "columns",
+    encoding: Encoding = "float32",
+) -> Any:
+    """A UDF from `array<float>` or `array<double>` to a struct of nested embeddings.
 
     `artifact` is an `Adaptor` or the folder of one, read here, once; `dims` are the artifact's
     by default. A vector that is null, of another width, zero or not finite gives a struct of nulls.
+    It is an Arrow UDF where Spark has them (4.1), else a pandas UDF.
 
         df.select("id", adapt_udf("lake/artifact")("embedding").alias("nested"))
         spark.udf.register("adapt", adapt_udf("lake/artifact"))
         spark.sql("SELECT id, adapt(embedding).embedding_64 FROM docs")
     """
     loaded = Adaptor.load(artifact) if isinstance(artifact, str) else artifact
-    wanted = check_dims(dims or loaded.dims, loaded.corpus.out_width)
-    side_map, width = loaded.map(side), loaded.width
+    kernel = Kernel(loaded, layout, encoding, side, tuple(dims) if dims else None)
 
-    def adapt(vectors: pd.Series) -> pd.DataFrame:
-        good = np.array([value is not None and len(value) == width for value in vectors], dtype=bool)
-        matrix = np.zeros((len(vectors), width), dtype=np.float32)
-        if good.any():
-            matrix[good] = np.stack(vectors[good].to_numpy()).astype(np.float32)
-        largest = np.abs(matrix).max(axis=1, initial=0)
-        good &= (largest > SMALLEST) & (largest < LARGEST)
-        y = side_map(matrix[good], wanted[-1])
-        columns = {}
-        for dim in wanted:
-            rows = iter(prefix(y, dim))
-            columns[column_of(dim)] = [next(rows) if is_good else None for is_good in good]
-        return pd.DataFrame(columns)
+    def adapt_arrow(vectors: pa.Array) -> pa.Array:
+        return pa.StructArray.from_arrays(kernel(vectors).columns, fields=list(kernel.schema))
+
+    def adapt_pandas(vectors: pd.Series) -> pd.DataFrame:
+        columns = kernel(lists_of(vectors)).columns
+        return pd.DataFrame({name: ArrowLists(column) for name, column in zip(kernel.schema.names, columns)})
 
     # The annotations above would be strings here; Spark reads the types themselves.
-    adapt.__annotations__ = {"vectors": pd.Series, "return": pd.DataFrame}
-    return F.pandas_udf(adapt, nested_type(wanted))  # type: ignore[attr-defined]
+    if hasattr(F, "arrow_udf"):
+        adapt_arrow.__annotations__ = {"vectors": pa.Array, "return": pa.Array}
+        return F.arrow_udf(adapt_arrow, nested_type(kernel))
+    adapt_pandas.__annotations__ = {"vectors": pd.Series, "return": pd.DataFrame}
+    return F.pandas_udf(adapt_pandas, nested_type(kernel))  # type: ignore[attr-defined]
+
+
+def lists_of(vectors: pd.Series) -> pa.Array:
+    """A series of arrays and None as an Arrow array of lists; pyarrow would look at one row at a time."""
+    rows = vectors.to_numpy()
+    good = vectors.notna().to_numpy()
+    if not good.any():
+        return pa.nulls(len(rows))
+    values = pa.array(np.concatenate(rows[good]))
+    offsets = np.zeros(len(rows) + 1, dtype=np.int64)
+    offsets[1:][good] = np.fromiter(map(len, rows[good]), np.int64)
+    np.cumsum(offsets, out=offsets)
+    return pa.LargeListArray.from_arrays(offsets, values, mask=pa.array(~good))
+
+
+class ArrowLists(pd.arrays.ArrowExtensionArray):  # type: ignore[misc]
+    """A pandas column that is an Arrow array, and reaches Spark as that.
+
+    Spark calls `list` on every value of an array column before it hands the column to Arrow. The
+    values here are lists, so that there is nothing to do.
+    """
+
+    def map(self, mapper: Any, na_action: Any = None) -> ArrowLists:
+        return self
+
+    def __arrow_array__(self, type: pa.DataType | None = None) -> pa.Array:
+        chunks = self._pa_array
+        whole = chunks.chunk(0) if chunks.num_chunks == 1 else chunks.combine_chunks()
+        return whole if type is None else whole.cast(type)
