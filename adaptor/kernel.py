@@ -98,6 +98,8 @@ class Kernel:
         seen = done = 0  # rows looked at, and the good ones among them
         for chunk in chunks:
             lists = Lists.of(chunk)
+            if not pa.types.is_floating(lists.values.type):
+                raise AdaptorError(f"embeddings must be floating-point numbers, not {chunk.type}; cast them first")
             for start in range(0, len(lists), step):
                 stop = min(start + step, len(lists))
                 x, lengths = self._good_rows(lists, start, stop, why[seen : seen + stop - start])

@@ -26,13 +26,15 @@ class Lists:
 
     @classmethod
     def of(cls, array: pa.Array) -> Lists:
-        """Takes `list`, `large_list` and `fixed_size_list` of floating-point numbers, and an array of nulls."""
+        """Takes `list`, `large_list` and `fixed_size_list` of numbers, `binary` as lists of bytes, and nulls alone."""
         if pa.types.is_null(array.type):
             array = array.cast(pa.list_(pa.float32()))
+        if pa.types.is_binary(array.type) or pa.types.is_large_binary(array.type):
+            array = _bytes_of(array)
         kind = array.type
         is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
-        if not is_list or not pa.types.is_floating(kind.value_type):
-            raise AdaptorError(f"embeddings must be arrays of floating-point numbers, not {kind}; cast them first")
+        if not is_list or not (pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type)):
+            raise AdaptorError(f"arrays of numbers are expected, not {kind}; cast them first")
         if pa.types.is_fixed_size_list(kind):
             offsets = (array.offset + np.arange(len(array) + 1)) * kind.list_size
         else:
@@ -58,7 +60,8 @@ class Lists:
         """
         first, last = int(self.offsets[start]), int(self.offsets[stop])
         values = self.values.slice(first, last - first)
-        numbers = np.frombuffer(values.buffers()[1] or b"", kind_of(values.type))[values.offset :][: len(values)]
+        kind = np.dtype(values.type.to_pandas_dtype())
+        numbers = np.frombuffer(values.buffers()[1] or b"", kind)[values.offset :][: len(values)]
         nulls = values.is_null().to_numpy(zero_copy_only=False) if values.null_count else None
         count = int(np.count_nonzero(chosen))
         if count * width == len(numbers):  # the others are empty
@@ -67,9 +70,12 @@ class Lists:
         return numbers[where], None if nulls is None else nulls[where].any(axis=1)
 
 
-def kind_of(number: pa.DataType) -> np.dtype[Any]:
-    """The NumPy type of a floating-point Arrow type."""
-    return np.dtype(number.to_pandas_dtype())
+def _bytes_of(array: pa.Array) -> pa.Array:
+    """A `binary` or `large_binary` array as lists of bytes, without a copy."""
+    validity, offsets, data = array.buffers()
+    items = pa.Array.from_buffers(pa.uint8(), data.size if data else 0, [None, data or pa.py_buffer(b"")])
+    kind = pa.large_list(pa.uint8()) if pa.types.is_large_binary(array.type) else pa.list_(pa.uint8())
+    return pa.Array.from_buffers(kind, len(array), [validity, offsets], offset=array.offset, children=[items])
 
 
 def rows_array(kind: pa.DataType, rows: NDArray[Any], good: NDArray[np.bool_] | None) -> pa.Array:

@@ -283,9 +283,18 @@ def test_what_does_not_exist_is_refused():
         Kernel(adaptor_of(linear()), dims=(64,))
 
 
-@pytest.mark.parametrize("kind", [pa.list_(pa.int32()), pa.string(), pa.float32()], ids=str)
-def test_a_column_of_another_type_is_refused(kind):
-    with pytest.raises(AdaptorError, match="must be arrays of floating-point numbers, not"):
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (pa.list_(pa.int32()), "must be floating-point numbers, not list<item: int32>; cast them first"),
+        (pa.binary(), "must be floating-point numbers, not binary"),
+        (pa.list_(pa.string()), "arrays of numbers are expected, not list<item: string>; cast them first"),
+        (pa.float32(), "arrays of numbers are expected, not float"),
+    ],
+    ids=str,
+)
+def test_a_column_of_another_type_is_refused(kind, words):
+    with pytest.raises(AdaptorError, match=words):
         Kernel(adaptor_of(linear()))(pa.array([None], kind))
 
 
