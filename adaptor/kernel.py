@@ -6,8 +6,9 @@ needs; one pass gives the norms of all prefixes.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import pairwise
 from typing import Any
 
@@ -15,12 +16,16 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from adaptor import gpu
 from adaptor.artifact import Adaptor, Side
 from adaptor.codecs import BinaryCodec, Int8Codec
 from adaptor.errors import AdaptorError
 from adaptor.layout import Encoding, Layout, Nested, check_layout, nested_columns
 from adaptor.lists import Lists, rows_array
+from adaptor.maps import Folded
 from adaptor.vectors import LARGEST, SMALLEST, Float32, check_dims
+
+Arithmetic = Callable[[Float32, Float32], Float32]
 
 BATCH_BYTES = 64 << 20  # a batch: its embeddings and what becomes of them
 BLOCK_BYTES = 4 << 20  # a block of a batch: what the arithmetic holds at a time, about a core's cache
@@ -54,7 +59,8 @@ class Kernel:
 
     As float32 it writes what `Adaptor.encode` gives, in `bands` before it is renormalised. As int8
     it writes codes of the mapped rows, as binary their signs: `adaptor.codecs` decodes both.
-    Raises `AdaptorError` when the artifact can't do what is asked.
+    Where Spark gave the task a GPU, torch does the arithmetic there; `device` None is NumPy anyway,
+    and any other a torch device. Raises `AdaptorError` when the artifact can't do what is asked.
     """
 
     adaptor: Adaptor
@@ -62,6 +68,7 @@ class Kernel:
     encoding: Encoding = "float32"
     side: Side = "corpus"
     dims: tuple[int, ...] | None = None
+    device: str | None = "auto"
 
     def __post_init__(self) -> None:
         check_layout(self.layout, self.encoding)
@@ -88,11 +95,10 @@ class Kernel:
         """Adapt a batch: `list`, `large_list` or `fixed_size_list` of floating-point numbers."""
         chunks = embeddings.chunks if isinstance(embeddings, pa.ChunkedArray) else [embeddings]
         total = len(embeddings)
-        width, widest = self.adaptor.width, max(column.width for column in self.nested)
+        widest = max(column.width for column in self.nested)
         if total * widest > np.iinfo(np.int32).max:
             raise AdaptorError(f"{total} rows are too many for one batch; pass {self.rows_per_batch} at a time")
-        step = rows_per_batch(width, self._weight.shape[1], BLOCK_BYTES)
-        scratch = np.empty((min(step, total), self._weight.shape[1]), np.float32)
+        mapped, step = self._arithmetic()
         stored = [np.empty((total, self._stored_width(column)), self._stored_type) for column in self.nested]
         why = np.full(total, GOOD)
         seen = done = 0  # rows looked at, and the good ones among them
@@ -103,7 +109,7 @@ class Kernel:
             for start in range(0, len(lists), step):
                 stop = min(start + step, len(lists))
                 x, lengths = self._good_rows(lists, start, stop, why[seen : seen + stop - start])
-                self._write(self._mapped(x, lengths, scratch), [rows[done : done + len(x)] for rows in stored])
+                self._write(mapped(x, lengths), [rows[done : done + len(x)] for rows in stored])
                 seen, done = seen + stop - start, done + len(x)
         good = None if done == total else why == GOOD
         return Adapted(
@@ -128,23 +134,6 @@ class Kernel:
             return x, np.sqrt(squares)
         return _good_of(x, squares, usual, holed, why, np.flatnonzero(fits))
 
-    def _mapped(self, x: Float32, lengths: NDArray[np.float32], scratch: Float32) -> Float32:
-        """What `Map` gives for the rows of `x`, as a view of `scratch`.
-
-        `(x / |x|) @ weight` is `(x @ weight) / |x|`: no copy of x is made. The first layer of the
-        residual is folded into the same matmul.
-        """
-        side, depth = self.adaptor.map(self.side), self.nested[-1].stop
-        both = np.matmul(x, self._weight, out=scratch[: len(x)])
-        both /= lengths[:, None]
-        y, hidden = both[:, :depth], both[:, depth:]
-        if side.bias is not None:
-            y += side.bias[:depth]
-        if side.residual is not None:
-            hidden += side.residual.hidden_bias
-            y += np.maximum(hidden, 0, out=hidden) @ side.residual.out[:, :depth]
-        return y
-
     def _write(self, y: Float32, out: list[NDArray]) -> None:
         """Store the mapped rows `y` in one array a nested column."""
         if self.encoding == "binary":
@@ -164,11 +153,18 @@ class Kernel:
             np.multiply(y[:, : column.stop], factor[:, None], out=rows)
 
     @cached_property
-    def _weight(self) -> Float32:
-        """`(D, K)`, or `(D, K + H)` with the residual's first layer; K is the largest prefix."""
-        side, depth = self.adaptor.map(self.side), self.nested[-1].stop
-        parts = [side.weight[:, :depth]] + ([side.residual.hidden] if side.residual is not None else [])
-        return np.ascontiguousarray(np.hstack(parts))
+    def _folded(self) -> Folded:
+        return Folded.of(self.adaptor.map(self.side), self.nested[-1].stop)
+
+    def _arithmetic(self) -> tuple[Arithmetic, int]:
+        """What maps a block of rows, and how many rows it takes at a time."""
+        device = gpu.task_device() if self.device == "auto" else self.device
+        if device is not None:
+            product = gpu.held(self._folded, (self.adaptor.fingerprint, self.side, self._folded.depth), device)
+            return product, product.rows
+        width, columns = self._folded.weight.shape
+        rows = rows_per_batch(width, columns, BLOCK_BYTES)
+        return partial(self._folded, scratch=np.empty((rows, columns), np.float32)), rows
 
     @property
     def _kind(self) -> pa.DataType:

@@ -77,6 +77,41 @@ class Map:
 
 
 @dataclass(frozen=True)
+class Folded:
+    """The first `depth` numbers of a `Map`, for rows that were not normalised: one matmul.
+
+    `(x / |x|) @ weight` is `(x @ weight) / |x|`: no copy of x is made. The first layer of a residual
+    stands beside the linear part: `weight (D, depth + H)`, `out (H, depth)`.
+    """
+
+    depth: int
+    weight: Float32
+    bias: Float32 | None = None
+    hidden_bias: Float32 | None = None
+    out: Float32 | None = None
+
+    @classmethod
+    def of(cls, side: Map, depth: int) -> Folded:
+        weight, bias = side.weight[:, :depth], None if side.bias is None else side.bias[:depth]
+        if side.residual is None:
+            return cls(depth, np.ascontiguousarray(weight), bias)
+        both = np.hstack([weight, side.residual.hidden])
+        return cls(depth, both, bias, side.residual.hidden_bias, np.ascontiguousarray(side.residual.out[:, :depth]))
+
+    def __call__(self, x: Float32, lengths: Float32, scratch: Float32) -> Float32:
+        """`(n, D)` with lengths `(n,)` to `(n, depth)`, a view of `scratch (>= n, depth + H)`."""
+        both = np.matmul(x, self.weight, out=scratch[: len(x)])
+        both /= lengths[:, None]
+        y, hidden = both[:, : self.depth], both[:, self.depth :]
+        if self.bias is not None:
+            y += self.bias
+        if self.out is not None:
+            hidden += self.hidden_bias
+            y += np.maximum(hidden, 0, out=hidden) @ self.out
+        return y
+
+
+@dataclass(frozen=True)
 class Sides:
     """The maps of both sides; queries go through `corpus` where they have none of their own."""
 
