@@ -15,6 +15,7 @@ import pandas as pd
 import pyarrow as pa
 
 from adaptor.artifact import Adaptor
+from adaptor.codecs import Int8Codec
 from adaptor.kernel import Kernel
 from adaptor.maps import Map
 from adaptor.spark.udf import ArrowLists
@@ -66,6 +67,7 @@ def main() -> None:
         Kernel(adaptor, "columns", "binary"),
     ):
         print(f"{f'kernel {made.layout} {made.encoding}':24}", best(lambda made=made: kernel(made)))
+    print(f"{'int8 scales of a sample':24}", best(lambda: Int8Codec.fit(x[:100_000]), 100_000))
     returned(Kernel(adaptor)(lists.slice(0, BATCH)).columns[-1])
 
 
