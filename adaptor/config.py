@@ -10,10 +10,11 @@ from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from yaml import YAMLError
 
 from adaptor.errors import AdaptorError, ConfigError
+from adaptor.layout import Encoding, Layout
 from adaptor.settings import Count, FitSettings
 from adaptor.vectors import check_dims
 
@@ -69,6 +70,9 @@ class Apply(Section):
     carry: tuple[Name, ...] = ()  # further source columns to take along
     bad_rows: Literal["quarantine", "fail", "null"] = "quarantine"
     if_exists: Literal["fail", "replace"] = "fail"
+    layout: Layout = "columns"
+    encoding: Encoding = "float32"
+    engine: Literal["arrow", "pandas_udf"] = "arrow"
 
 
 class Evaluate(Section):
@@ -101,6 +105,15 @@ class Config(Section):
             return check_dims(dims)
         except AdaptorError as error:
             raise ValueError(str(error)) from error
+
+    @model_validator(mode="after")
+    def _whole_bytes(self) -> Config:
+        """Bands of bits are put together byte by byte."""
+        if self.apply and (self.apply.layout, self.apply.encoding) == ("bands", "binary"):
+            odd = [dim for dim in self.dims[:-1] if dim % 8]
+            if odd:
+                raise ValueError(f"binary bands need dims that are multiples of 8, not {odd[0]}; or layout: columns")
+        return self
 
 
 def load_config(

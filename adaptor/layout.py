@@ -56,3 +56,8 @@ def check_layout(layout: str, encoding: str = "float32") -> None:
     for what, value, known in (("layout", layout, Layout), ("encoding", encoding, Encoding)):
         if value not in get_args(known):
             raise AdaptorError(f"{what} {value!r} is unknown: it is one of {', '.join(get_args(known))}")
+
+
+def bytes_of(dim: int, encoding: Encoding) -> int:
+    """What a prefix of `dim` numbers takes in a row."""
+    return {"float32": 4 * dim, "int8": dim, "binary": -(-dim // 8)}[encoding]

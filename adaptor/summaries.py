@@ -42,7 +42,7 @@ def print_fitted(fitted: Fitted) -> None:
 def print_applied(applied: Applied) -> None:
     """What was written and what was set aside."""
     bad = sum(applied.bad_rows.values())
-    console.print(f"target       {applied.target}   columns {', '.join(f'embedding_{dim}' for dim in applied.dims)}")
+    console.print(f"target       {applied.target}   columns {', '.join(applied.columns)}")
     console.print(f"rows         {applied.written} written from {applied.source}")
     if applied.quarantine:
         console.print(f"quarantine   {applied.quarantine}   {bad} rows")
@@ -69,7 +69,7 @@ def print_evaluated(evaluated: Evaluated) -> None:
             *(f"{value:.4f}" for value in values),
             f"{values[-1] / full:.1%}" if full else "-",
             f"{values[-1] - values[-2]:+.4f} [{low:+.4f}, {high:+.4f}]",
-            str(4 * dim),
+            str(evaluated.stored_bytes(dim)),
         )
     console.print(table)
     console.print(f"adaptor      {evaluated.candidate}, searched in the columns that apply wrote")

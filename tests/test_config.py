@@ -47,6 +47,10 @@ def test_overrides_win(tmp_path):
     [
         ({"artefact": "x"}, "unknown key artefact; did you mean artifact? (allowed here: source, sample, dims, "),
         ({"source": {"tabel": "x"}}, "unknown key source.tabel; did you mean source.table? (allowed here: table, "),
+        (
+            {"dims": [4, 16], "apply": {"layout": "bands", "encoding": "binary"}},
+            "binary bands need dims that are multiples of 8, not 4; or layout: columns",
+        ),
         ({"apply": {"carrry": []}}, "unknown key apply.carrry; did you mean apply.carry?"),
         ({"fit": {"training": {"step": 3}}}, "unknown key fit.training.step; did you mean fit.training.steps?"),
         ({"zzzzzz": 1}, "unknown key zzzzzz (allowed here: source, "),

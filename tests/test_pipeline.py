@@ -90,7 +90,8 @@ def test_fit_leaves_no_sample_behind(lake):
 def test_progress_lines(lake):
     assert lake.lines[0].startswith(f"sample: {ROWS} rows of {lake.config.source.table} at version 0, ")
     assert "set aside: 1 rows, zero" in lake.lines
-    assert f"writing {ROWS} rows of {lake.config.source.table} at version 0 to {lake.config.apply.target}" in lake.lines
+    written = f"writing {ROWS} rows of {lake.config.source.table} at version 0 to {lake.config.apply.target}"
+    assert f"{written}, engine arrow" in lake.lines
 
 
 def test_the_same_fit_again_has_the_same_fingerprint(lake):
@@ -124,6 +125,8 @@ def test_table_and_commit_carry_the_fingerprint(lake):
         "matryoshka.source": lake.config.source.table,
         "matryoshka.source_version": "0",
         "matryoshka.dims": "[4, 8, 16]",
+        "matryoshka.layout": "columns",
+        "matryoshka.encoding": "float32",
     }
     for table in (lake.applied.target, lake.applied.quarantine):
         assert expected.items() <= table.properties(lake.spark).items()
@@ -172,16 +175,70 @@ def test_bad_rows_can_become_nulls(lake):
 def test_any_column_can_be_carried(lake):
     """Also those that are named like what the job works with."""
     docs = TableRef(lake.config.source.table).read(lake.spark).limit(20).where("size(embedding) = 32")
-    docs = docs.selectExpr("id AS key", "'other' AS id", "embedding", "'kept' AS reason", "1 AS nested")
+    docs = docs.selectExpr("id AS key", "'other' AS id", "embedding", "'kept' AS reason", "true AS nested")
     table = save_delta(docs, lake.folder / "awkward" / "docs")
     config = lake.again(
         "awkward", source={"table": table, "id": "key"}, apply={"carry": ["id", "embedding", "reason", "nested"]}
     )
     applied = apply_table(lake.spark, config, quiet)
     rows = applied.target.read(lake.spark).collect()
-    assert {(row.id, row.reason, row.nested) for row in rows} == {("other", "kept", 1)}
+    assert {(row.id, row.reason, row.nested) for row in rows} == {("other", "kept", True)}
     for row in rows:
         np.testing.assert_array_equal(np.float32(row.embedding), X[int(row.key[1:])])
+
+
+@pytest.mark.parametrize("bad_rows", ["quarantine", "null"])
+def test_the_engines_write_the_same(lake, bad_rows):
+    written = []
+    for engine in ("arrow", "pandas_udf"):
+        config = lake.again(f"{engine}_{bad_rows}", apply={"engine": engine, "bad_rows": bad_rows})
+        applied = apply_table(lake.spark, config, quiet)
+        rows = applied.target.read(lake.spark)
+        written.append((applied.written, rows.dtypes, rows.orderBy("id").collect()))
+    assert written[0] == written[1]
+    assert written[0][0] == (ROWS if bad_rows == "quarantine" else ROWS + len(BAD))
+
+
+@pytest.mark.parametrize("engine", ["arrow", "pandas_udf"])
+def test_columns_of_any_type_are_carried(lake, engine):
+    docs = TableRef(lake.config.source.table).read(lake.spark).limit(20).where("size(embedding) = 32")
+    folder = lake.folder / f"types_{engine}"
+    columns = {
+        "json": "parse_json('[1]')",
+        "at": "timestamp'2026-01-02 03:04:05'",
+        "price": "CAST(1.5 AS DECIMAL(20, 3))",
+        "tags": "map('a', array(1, null))",
+        "nothing": "CAST(null AS struct<x: date>)",
+    }
+    selected = [f"{value} AS {name}" for name, value in columns.items()]
+    table = save_delta(docs.selectExpr("id", "embedding", *selected), folder / "docs")
+    config = lake.again(folder.name, source={"table": table}, apply={"engine": engine, "carry": list(columns)})
+    applied = apply_table(lake.spark, config, quiet)
+    same = "to_json(json) = '[1]' AND at = timestamp'2026-01-02 03:04:05' AND price = 1.5 AND nothing IS NULL"
+    rows = applied.target.read(lake.spark)
+    assert rows.where(f"{same} AND tags['a'][0] = 1 AND tags['a'][1] IS NULL").count() == applied.written > 0
+
+
+@pytest.mark.parametrize(
+    ("layout", "encoding", "columns"),
+    [
+        ("columns", "int8", {f"embedding_{dim}": "array<tinyint>" for dim in DIMS}),
+        ("columns", "binary", {f"embedding_{dim}": "binary" for dim in DIMS}),
+        ("bands", "float32", {"embedding_0_4": "array<float>", "embedding_4_8": "array<float>"}),
+        ("bands", "int8", {"embedding_0_4": "array<tinyint>", "embedding_4_8": "array<tinyint>"}),
+        ("single", "float32", {"embedding_nested": "array<float>"}),
+    ],
+)
+def test_every_layout_is_written_and_evaluated(lake, layout, encoding, columns):
+    """What is read back finds the neighbours that the float32 columns find, as far as its code allows."""
+    config = lake.again(f"{layout}_{encoding}", apply={"layout": layout, "encoding": encoding})
+    applied = apply_table(lake.spark, config, quiet)
+    assert columns.items() <= dict(applied.target.read(lake.spark).dtypes).items()
+    evaluated = evaluate_table(lake.spark, config, quiet)
+    loss = {"float32": 0.001, "int8": 0.05, "binary": 0.6}[encoding]
+    for dim in DIMS:
+        assert evaluated.value("adaptor", dim) == pytest.approx(lake.evaluated.value("adaptor", dim), abs=loss)
+        assert evaluated.stored_bytes(dim) == {"float32": 4 * dim, "int8": dim, "binary": (dim + 7) // 8}[encoding]
 
 
 def test_a_column_that_the_target_would_have_twice(lake):
@@ -295,5 +352,5 @@ def test_every_figure_is_in_the_runs_table(lake):
     for row in lake.runs("evaluate"):
         assert row.fingerprint == lake.fitted.adaptor.fingerprint
         assert (row.source, row.source_version, row.rows) == (lake.config.source.table, 0, ROWS)
-        assert row.bytes == 4 * row.dim
+        assert row.bytes in {4 * row.dim} | ({row.dim, (row.dim + 7) // 8} if row.candidate == "adaptor" else set())
         assert min(row.seconds, row.core_seconds) > 0

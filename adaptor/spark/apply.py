@@ -10,15 +10,19 @@ from uuid import uuid4
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql.types import DateType, NumericType, StringType, TimestampNTZType, TimestampType
 
 from adaptor.artifact import Adaptor
 from adaptor.config import Apply, Config, Source
 from adaptor.errors import AdaptorError
+from adaptor.kernel import Kernel
+from adaptor.spark.engines import ENGINES
 from adaptor.spark.rows import common_width, count_reasons, reason
 from adaptor.spark.runs import Figure, Run, record
 from adaptor.spark.session import Clock
 from adaptor.spark.tables import TableRef, require_columns, require_embeddings, require_rows
-from adaptor.spark.udf import adapt_udf, column_of
+
+SKIPPABLE = (NumericType, StringType, DateType, TimestampType, TimestampNTZType)  # Delta refuses all others by name
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class Applied:
     source: TableRef
     target: TableRef
     quarantine: TableRef | None  # None where nothing had to be set aside
-    dims: tuple[int, ...]
+    columns: tuple[str, ...]
     fingerprint: str
     written: int
     bad_rows: Mapping[str, int]
@@ -45,10 +49,11 @@ def apply_table(spark: SparkSession, config: Config, report: Callable[[str], Non
     assert settings is not None  # load_config has seen to it
     clock, started_at = Clock(spark), datetime.now(UTC)
     adaptor = Adaptor.load(config.artifact)
+    kernel = Kernel(adaptor, settings.layout, settings.encoding)
     target = TableRef(settings.target)
     quarantine = TableRef(settings.quarantine or f"{settings.target}_quarantine")
     _require_apart(TableRef(config.source.table), target, quarantine)
-    source, rows = _open_source(spark, config.source, settings, adaptor)
+    source, rows = _open_source(spark, config.source, settings, kernel)
     if settings.if_exists == "fail" and target.exists(spark):
         raise AdaptorError(
             f"{target.where} exists already; set apply.if_exists=replace to write it anew, or name another target"
@@ -66,6 +71,8 @@ def apply_table(spark: SparkSession, config: Config, report: Callable[[str], Non
         "matryoshka.source": source.where,
         "matryoshka.source_version": str(source.version),
         "matryoshka.dims": json.dumps(adaptor.dims),
+        "matryoshka.layout": settings.layout,
+        "matryoshka.encoding": settings.encoding,
     }
     set_aside = sum(bad_rows.values()) if settings.bad_rows == "quarantine" else 0
     leftover = settings.bad_rows == "quarantine" and quarantine.exists(spark)
@@ -74,10 +81,9 @@ def apply_table(spark: SparkSession, config: Config, report: Callable[[str], Non
     if set_aside or leftover:  # rows of an earlier run must not look like this one's
         write(bad, quarantine, provenance)
 
-    report(f"writing {total - set_aside} rows of {source} to {target}")
+    report(f"writing {total - set_aside} rows of {source} to {target}, engine {settings.engine}")
     good = rows.where("reason IS NULL") if set_aside else rows
-    nested = good.select("kept", adapt_udf(adaptor)("embedding").alias("nested"))
-    write(nested.select("kept.*", "nested.*"), target, provenance)
+    write(ENGINES[settings.engine](good.select("kept", "embedding"), kernel), target, provenance)
 
     written = target.read(spark).count()
     if written + set_aside != total:
@@ -103,7 +109,7 @@ def apply_table(spark: SparkSession, config: Config, report: Callable[[str], Non
         source,
         target,
         quarantine if set_aside else None,
-        adaptor.dims,
+        tuple(kernel.schema.names),
         adaptor.fingerprint,
         written,
         bad_rows,
@@ -114,10 +120,10 @@ def apply_table(spark: SparkSession, config: Config, report: Callable[[str], Non
 def write(df: DataFrame, table: TableRef, properties: Mapping[str, str]) -> None:
     """Create or replace `table` by `df` in one commit: readers see the old rows or all the new ones.
 
-    `properties` go to the table and, as JSON, to the commit's userMetadata. No statistics are
-    gathered on vectors: they would say nothing and cost a pass over every number.
+    `properties` go to the table and, as JSON, to the commit's userMetadata. Statistics are gathered
+    where Delta can skip files by them. On vectors they would say nothing and cost a pass over every number.
     """
-    plain = [name for name, kind in df.dtypes if not kind.startswith("array")]
+    plain = [field.name for field in df.schema if isinstance(field.dataType, SKIPPABLE)]
     writer = df.writeTo(table.identifier).using("delta").option("userMetadata", json.dumps(dict(properties)))
     for key, value in properties.items():
         writer = writer.tableProperty(key, value)
@@ -133,7 +139,7 @@ def _require_apart(source: TableRef, target: TableRef, quarantine: TableRef) -> 
         raise AdaptorError(f"apply.target and apply.quarantine are both {target}; name another table")
 
 
-def _open_source(spark: SparkSession, source: Source, settings: Apply, adaptor: Adaptor) -> tuple[TableRef, DataFrame]:
+def _open_source(spark: SparkSession, source: Source, settings: Apply, kernel: Kernel) -> tuple[TableRef, DataFrame]:
     """The source's rows as `kept, id, embedding, reason`, checked against the artifact.
 
     `kept` holds the id and the carried columns, so that these may have any name.
@@ -142,15 +148,15 @@ def _open_source(spark: SparkSession, source: Source, settings: Apply, adaptor: 
     df = table.read(spark)
     require_columns(df, [source.id, source.embedding, *settings.carry], table)
     require_embeddings(df, source.embedding, table)
-    names = [source.id, *settings.carry, *map(column_of, adaptor.dims)]
+    names = [source.id, *settings.carry, *kernel.schema.names]
     twice = {name for name in names if names.count(name) > 1}
     if twice:
         raise AdaptorError(f"the target would have column {', '.join(sorted(twice))} twice; take it out of apply.carry")
     rows = require_rows(df, source.where, table)
-    width = common_width(rows.select(source.embedding).limit(1000), source.embedding)
-    if width != adaptor.width:
+    width, fitted = common_width(rows.select(source.embedding).limit(1000), source.embedding), kernel.adaptor.width
+    if width != fitted:
         raise AdaptorError(
-            f"{table.where} holds embeddings of width {width}, the artifact was fitted on width {adaptor.width}; "
+            f"{table.where} holds embeddings of width {width}, the artifact was fitted on width {fitted}; "
             "fit one on this table"
         )
     rows = rows.select(

@@ -9,14 +9,14 @@ from typing import Any, Literal, get_args
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from pyspark.sql import SparkSession
+from pyspark.sql import Column, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, FloatType
 
 from adaptor.artifact import Adaptor
 from adaptor.codecs import BinaryCodec, Int8Codec
 from adaptor.errors import AdaptorError
-from adaptor.layout import Layout, nested_columns
+from adaptor.layout import Encoding, Layout, nested_columns
 from adaptor.lists import Lists, rows_array
 from adaptor.spark.udf import ArrowLists, lists_of
 from adaptor.vectors import check_dims
@@ -99,6 +99,17 @@ def register_decoders(
     for name, udf in made.items():
         spark.udf.register(name, udf)
     return list(made)
+
+
+def prefix_column(adaptor: Adaptor, layout: Layout, encoding: Encoding, dim: int) -> Column:
+    """The prefix of `dim` numbers, of length 1, from a table in this layout and encoding; null stays null."""
+    if encoding == "float32":
+        return F.expr(prefix_sql(layout, adaptor.dims, dim))
+    used = [column for column in nested_columns(layout, adaptor.dims, adaptor.corpus.out_width) if column.start < dim]
+    if layout == "columns":
+        used = [column for column in used if column.stop == dim]
+    codes = F.concat(*(column.name for column in used)) if len(used) > 1 else F.col(used[0].name)
+    return decode_udf(adaptor, encoding, dim)(codes)
 
 
 def prefix_sql(layout: Layout, dims: Sequence[int], dim: int) -> str:

@@ -15,9 +15,11 @@ from adaptor import candidates
 from adaptor.artifact import Adaptor
 from adaptor.config import Config
 from adaptor.errors import AdaptorError
-from adaptor.layout import column_of
+from adaptor.kernel import Kernel
+from adaptor.layout import Encoding, bytes_of, column_of
 from adaptor.maps import Map
 from adaptor.metrics import judge, paired_interval
+from adaptor.spark.decoders import prefix_column
 from adaptor.spark.queries import read_queries, vectors_by_id
 from adaptor.spark.rows import reason
 from adaptor.spark.runs import Figure, Run, record
@@ -29,6 +31,7 @@ from adaptor.vectors import Float32, normalise, prefix
 
 BASELINE_ROWS = 50_000  # rows the SVD baseline is fitted on, those of the table if it has fewer
 NEIGHBOURS = 10
+WRITTEN = {"layout": "columns", "encoding": "float32"}  # how a target is written that doesn't say
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,10 @@ class Evaluated:
         wanted = (candidate, dim, metric or self.metric)
         return next(f.value for f in self.figures if (f.candidate, f.dim, f.metric) == wanted)
 
+    def stored_bytes(self, dim: int) -> int:
+        """What the adaptor's prefix takes in a row of the target."""
+        return next(f.bytes for f in self.figures if (f.candidate, f.dim) == ("adaptor", dim) and f.bytes)
+
 
 def evaluate_table(spark: SparkSession, config: Config, report: Callable[[str], None]) -> Evaluated:
     """Search the target's nested columns, and the source by truncation, SVD and full width.
@@ -59,7 +66,7 @@ def evaluate_table(spark: SparkSession, config: Config, report: Callable[[str], 
     clock, started_at = Clock(spark), datetime.now(UTC)
     adaptor = Adaptor.load(config.artifact)
     source = TableRef(config.source.table, config.source.version).pinned(spark)
-    nested = _open_target(spark, config, adaptor)
+    nested, encoding = _open_target(spark, config, adaptor)
     rows = source.read(spark)
     if config.source.where:
         rows = rows.where(config.source.where)
@@ -90,7 +97,7 @@ def evaluate_table(spark: SparkSession, config: Config, report: Callable[[str], 
     values = questions.measure(found, adaptor.width)
     metric = next(iter(next(iter(values.values()))))
     figures = [
-        Figure(name, dim, measure, float(by_query.mean()))
+        Figure(name, dim, measure, float(by_query.mean()), bytes_of(dim, encoding) if name == "adaptor" else None)
         for (name, dim), measures in values.items()
         for measure, by_query in measures.items()
     ]
@@ -162,7 +169,8 @@ def _nested_views(adaptor: Adaptor, questions: Questions) -> list[View]:
     ]
 
 
-def _open_target(spark: SparkSession, config: Config, adaptor: Adaptor) -> DataFrame:
+def _open_target(spark: SparkSession, config: Config, adaptor: Adaptor) -> tuple[DataFrame, Encoding]:
+    """The target as `id` and a prefix a dim, whatever its layout, and the encoding it is stored in."""
     if config.apply is None:
         raise AdaptorError("the config has no section 'apply': evaluate reads the table that apply wrote")
     target = TableRef(config.apply.target)
@@ -174,7 +182,13 @@ def _open_target(spark: SparkSession, config: Config, adaptor: Adaptor) -> DataF
             f"{target.where} was written by artifact {str(stamp)[:12]}, {config.artifact} now holds "
             f"{adaptor.fingerprint[:12]}; run jobs/apply.py again"
         )
+    properties = target.properties(spark)
+    layout, encoding = (properties.get(f"matryoshka.{key}", default) for key, default in WRITTEN.items())
+    kernel = Kernel(adaptor, layout, encoding)  # type: ignore[arg-type]
     nested = target.read(spark)
-    columns = [column_of(dim) for dim in adaptor.dims]
-    require_columns(nested, [config.source.id, *columns], target)
-    return nested.where(F.col(columns[0]).isNotNull()).withColumnRenamed(config.source.id, "id")
+    require_columns(nested, [config.source.id, *kernel.schema.names], target)
+    good = nested.where(F.col(kernel.schema.names[0]).isNotNull())
+    prefixes = [
+        prefix_column(adaptor, kernel.layout, kernel.encoding, dim).alias(column_of(dim)) for dim in adaptor.dims
+    ]
+    return good.select(F.col(config.source.id).alias("id"), *prefixes), kernel.encoding

@@ -64,10 +64,12 @@ class Figure:
     dim: int
     metric: str
     value: float
+    bytes: int | None = None  # a row at this dim; None: as float32
 
     def row(self, run: Run) -> tuple[object, ...]:
         """This figure as a row of the table."""
-        found = asdict(run) | asdict(self) | {"value": float(self.value), "bytes": 4 * self.dim}
+        stored = 4 * self.dim if self.bytes is None else self.bytes
+        found = asdict(run) | asdict(self) | {"value": float(self.value), "bytes": stored}
         return tuple(found[name] for name in SCHEMA.names)
 
 
