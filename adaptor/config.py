@@ -149,10 +149,10 @@ def load_config(
 def _sentences(error: ValidationError) -> Iterator[str]:
     problems = error.errors()
     for problem in problems:
-        if any(other["loc"][:-1] == problem["loc"] for other in problems):
+        if any(other["loc"] and other["loc"][:-1] == problem["loc"] for other in problems):
             continue  # what is wrong inside a list has been said, not that the list is short of it
         location = [str(part) for part in problem["loc"]]
-        key = ".".join(location) or "the file"
+        key = ".".join(location)
         if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
             allowed = _keys(location[:-1])
             nearest = difflib.get_close_matches(location[-1], allowed, n=1, cutoff=0.5)
@@ -161,7 +161,8 @@ def _sentences(error: ValidationError) -> Iterator[str]:
         elif problem["type"] in ("missing", "missing_argument"):
             yield f"{key} is missing"
         else:
-            yield f"{key} is {problem['input']!r}: {problem['msg'].removeprefix('Value error, ')}"
+            said = problem["msg"].removeprefix("Value error, ")
+            yield f"{key} is {problem['input']!r}: {said}" if key else said  # no key: of the file as a whole
 
 
 def _keys(location: Sequence[str]) -> list[str]:

@@ -173,8 +173,11 @@ def _supervise(
 ) -> tuple[Sides, Supervised | None]:
     from adaptor.objectives.judgments import blend
 
-    if len(sample.judgments) < LEAST_LABELLED or start.corpus.residual is not None or maker.queries is None:
+    if len(sample.judgments) < LEAST_LABELLED or maker.queries is None:
         report(f"judgments: left out, {len(sample.judgments)} judged queries are under {LEAST_LABELLED}")
+        return start, None
+    if start.corpus.residual is not None:
+        report("judgments: left out, they change a linear map and the winner has an MLP")
         return start, None
     queries, judgments = maker.queries, sample.judgments
 

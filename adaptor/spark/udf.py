@@ -15,7 +15,6 @@ from pyspark.sql.types import StructType
 from adaptor.artifact import Adaptor, Side
 from adaptor.kernel import Kernel
 from adaptor.layout import Encoding, Layout
-from adaptor.layout import column_of as column_of
 
 
 def nested_type(kernel: Kernel) -> StructType:
