@@ -15,10 +15,11 @@ from yaml import YAMLError
 
 from adaptor.errors import AdaptorError, ConfigError
 from adaptor.layout import Encoding, Layout
-from adaptor.settings import Count, FitSettings
+from adaptor.settings import Count, FitSettings, Positive
 from adaptor.vectors import check_dims
 
 Name = Annotated[str, Field(min_length=1)]
+SAME = "same"  # the target that is the source itself
 
 
 class Section(BaseModel):
@@ -65,14 +66,27 @@ class Workers(Section):
 class Apply(Section):
     """The table with the nested columns."""
 
-    target: Name
+    target: Name  # or `same`: the nested columns are added to the source itself
+    mode: Literal["full", "incremental", "stream"] = "full"
+    rebuild: bool = False  # whether a target that another artifact or layout made may be replaced
     quarantine: Name | None = None  # the table of bad rows; null: the target's with _quarantine
     carry: tuple[Name, ...] = ()  # further source columns to take along
     bad_rows: Literal["quarantine", "fail", "null"] = "quarantine"
-    if_exists: Literal["fail", "replace"] = "fail"
     layout: Layout = "columns"
     encoding: Encoding = "float32"
-    engine: Literal["arrow", "pandas_udf"] = "arrow"
+    engine: Literal["auto", "direct", "arrow", "pandas_udf"] = "auto"
+    view: Name | None = None  # of the prefixes in `bands`, in a catalog; null: a named target's with _prefixes
+    chunk_bytes: Count | None = None  # of source files, a commit; null: four rounds of all task slots
+    price_per_core_hour: Positive | None = None  # for --dry-run
+
+    @model_validator(mode="after")
+    def _in_place(self) -> Apply:
+        if self.target == SAME:
+            if self.mode != "full":
+                raise ValueError(f"target: same needs mode: full, not {self.mode}; or name a target of its own")
+            if self.carry:
+                raise ValueError("target: same keeps every column of the source; take carry out")
+        return self
 
 
 class Evaluate(Section):
@@ -97,6 +111,12 @@ class Config(Section):
     workers: Workers = Workers()
     apply: Apply | None = None
     evaluate: Evaluate | None = None
+
+    @property
+    def target_table(self) -> str:
+        """The table that holds the nested columns."""
+        assert self.apply is not None  # load_config has seen to it
+        return self.source.table if self.apply.target == SAME else self.apply.target
 
     @field_validator("dims")
     @classmethod

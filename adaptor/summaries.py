@@ -8,8 +8,10 @@ from rich.table import Table
 
 from adaptor.cli import console
 
+GIB = 1 << 30
+
 if TYPE_CHECKING:
-    from adaptor.spark.apply import Applied
+    from adaptor.spark.apply import Applied, Plan
     from adaptor.spark.evaluate import Evaluated
     from adaptor.spark.fit import Fitted
 
@@ -43,13 +45,34 @@ def print_applied(applied: Applied) -> None:
     """What was written and what was set aside."""
     bad = sum(applied.bad_rows.values())
     console.print(f"target       {applied.target}   columns {', '.join(applied.columns)}")
-    console.print(f"rows         {applied.written} written from {applied.source}")
+    removed = f", {applied.removed} removed" if applied.removed else ""
+    console.print(f"rows         {applied.written} written{removed} from {applied.source}")
     if applied.quarantine:
         console.print(f"quarantine   {applied.quarantine}   {bad} rows")
     for reason, count in applied.bad_rows.items():
         console.print(f"  {count} rows: {reason}")
+    if applied.view:
+        console.print(f"view         {applied.view}   every prefix of the bands, of length 1")
+    if applied.way_back:
+        console.print(f"way back     {applied.way_back}")
     console.print(f"fingerprint  {applied.fingerprint[:12]}")
     console.print(f"took         {applied.seconds:.0f} s")
+
+
+def print_plan(plan: Plan) -> None:
+    """What a full run would read, write and cost."""
+    console.print(f"target       {plan.target}   from {plan.source}, engine {plan.engine}")
+    console.print(f"rows         {plan.rows:,} in {plan.files} files, {plan.chunks} commits")
+    console.print(
+        f"bytes in     {plan.bytes_in / GIB:.2f} GiB of source files; columns that nobody asked for are skipped"
+    )
+    for dim, count in plan.bytes_out.items():
+        console.print(f"bytes out    {count / GIB:.2f} GiB of numbers at {dim}")
+    price = "" if plan.price is None else f", {plan.price:.2f} at the configured price"
+    console.print(
+        f"cost         {plan.core_hours:.3f} core-hours{price}   by {plan.measured_rows:,} rows that were measured"
+    )
+    console.print("nothing was written")
 
 
 def print_evaluated(evaluated: Evaluated) -> None:

@@ -3,6 +3,8 @@
 spark-submit jobs/apply.py --config conf/quickstart.yaml
 """
 
+from typing import Annotated
+
 import typer
 
 from adaptor.cli import ConfigFile, Overrides, example, one_sentence, progress
@@ -12,15 +14,23 @@ app = typer.Typer(add_completion=False)
 
 
 @app.command(epilog=example("apply"))
-def main(config: ConfigFile, overrides: Overrides = []) -> None:
+def main(
+    config: ConfigFile,
+    overrides: Overrides = [],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what a full run would do and cost.")] = False,
+) -> None:
     """Write nested-dimension columns for every row of the source; bad rows are set aside with a reason."""
     with one_sentence("apply"):
         settings = load_config(config, overrides, section="apply")
-        from adaptor.spark.apply import apply_table
+        from adaptor.spark.apply import apply_table, plan_apply
         from adaptor.spark.session import open_session
-        from adaptor.summaries import print_applied
+        from adaptor.summaries import print_applied, print_plan
 
-        print_applied(apply_table(open_session("matryoshka apply"), settings, progress))
+        spark = open_session("matryoshka apply", progress=False)
+        if dry_run:
+            print_plan(plan_apply(spark, settings, progress))
+        else:
+            print_applied(apply_table(spark, settings, progress))
 
 
 if __name__ == "__main__":

@@ -173,7 +173,7 @@ def _open_target(spark: SparkSession, config: Config, adaptor: Adaptor) -> tuple
     """The target as `id` and a prefix a dim, whatever its layout, and the encoding it is stored in."""
     if config.apply is None:
         raise AdaptorError("the config has no section 'apply': evaluate reads the table that apply wrote")
-    target = TableRef(config.apply.target)
+    target = TableRef(config.target_table)
     if not target.exists(spark):
         raise AdaptorError(f"there is no table at {target.where}; run jobs/apply.py first")
     stamp = target.properties(spark).get("matryoshka.fingerprint")

@@ -9,8 +9,10 @@ from pyspark.sql import SparkSession
 from adaptor.errors import AdaptorError
 
 
-def open_session(name: str) -> SparkSession:
+def open_session(name: str, progress: bool = True) -> SparkSession:
     """The session of this submit, or a local one, able to read and write Delta tables.
+
+    `progress` False leaves the terminal to a bar of the caller's own.
 
     Raises `AdaptorError` when Delta's JARs are missing.
     """
@@ -19,7 +21,7 @@ def open_session(name: str) -> SparkSession:
         SparkSession.builder.appName(name)
         .config("spark.sql.extensions", "io.delta.sql.DeltaSparkSessionExtension")
         .config("spark.sql.catalog.spark_catalog", "org.apache.spark.sql.delta.catalog.DeltaCatalog")
-        .config("spark.ui.showConsoleProgress", str(sys.stderr.isatty()).lower())
+        .config("spark.ui.showConsoleProgress", str(progress and sys.stderr.isatty()).lower())
         .getOrCreate()
     )
     spark.sparkContext.setLogLevel(os.environ.get("ADAPTOR_SPARK_LOG", "FATAL"))
@@ -47,9 +49,13 @@ class Clock:
     def seconds(self) -> float:
         return time.monotonic() - self._started
 
+    def task_seconds(self) -> float:
+        """Task time on all executors."""
+        return self._task_seconds() - self._tasks
+
     def core_seconds(self) -> float:
         """Task time on all executors plus CPU time of this driver's Python."""
-        return self._task_seconds() - self._tasks + time.process_time() - self._cpu
+        return self.task_seconds() + time.process_time() - self._cpu
 
     def _task_seconds(self) -> float:
         executors = self._spark.sparkContext._jsc.sc().statusStore().executorList(False)

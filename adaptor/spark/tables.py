@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -35,7 +36,7 @@ class TableRef:
     def identifier(self) -> str:
         """The table in SQL, quoted."""
         parts = ["delta", self.path] if self.is_path else self.where.split(".")
-        return ".".join(f"`{part.replace('`', '``')}`" for part in parts)
+        return ".".join(map(quoted, parts))
 
     def __str__(self) -> str:
         return self.where if self.version is None else f"{self.where} at version {self.version}"
@@ -58,7 +59,7 @@ class TableRef:
                 return replace(self, version=int(latest))
             _ = self.read(spark).schema
         except AnalysisException as error:
-            raise AdaptorError(f"{self} can't be read: {_first_line(error)}") from error
+            raise AdaptorError(f"{self} can't be read: {first_line(error)}") from error
         return self
 
     def read(self, spark: SparkSession) -> DataFrame:
@@ -67,12 +68,21 @@ class TableRef:
             reader = reader.option("versionAsOf", self.version)
         return reader.load(self.path) if self.is_path else reader.table(self.where)
 
+    def location(self, spark: SparkSession) -> str:
+        """The folder of its files, a path or URL."""
+        return self.path if self.is_path else str(self._delta(spark).detail().collect()[0]["location"])
+
     def properties(self, spark: SparkSession) -> dict[str, str]:
         """The table's properties."""
         return dict(self._delta(spark).detail().collect()[0]["properties"])
 
     def _delta(self, spark: SparkSession) -> DeltaTable:
         return DeltaTable.forPath(spark, self.path) if self.is_path else DeltaTable.forName(spark, self.where)
+
+
+def quoted(name: str) -> str:
+    """A name in SQL, whatever it holds."""
+    return f"`{name.replace('`', '``')}`"
 
 
 def is_url(where: str) -> bool:
@@ -104,11 +114,23 @@ def require_rows(df: DataFrame, condition: str | None, table: TableRef) -> DataF
     try:
         rows = df if condition is None else df.where(condition)
     except AnalysisException as error:
-        raise AdaptorError(f"source.where {condition!r} can't be used: {_first_line(error)}") from error
+        raise AdaptorError(f"source.where {condition!r} can't be used: {first_line(error)}") from error
     if rows.isEmpty():
         raise AdaptorError(f"{table} has no rows" + ("" if condition is None else f" where {condition}"))
     return rows
 
 
-def _first_line(error: Exception) -> str:
+def write_table(df: DataFrame, table: TableRef, properties: Mapping[str, str]) -> None:
+    """Create or replace `table` by `df` in one commit: readers see the old rows or all the new ones.
+
+    `properties` go to the table and, as JSON, to the commit's userMetadata.
+    """
+    writer = df.writeTo(table.identifier).using("delta").option("userMetadata", json.dumps(dict(properties)))
+    for key, value in properties.items():
+        writer = writer.tableProperty(key, value)
+    writer.createOrReplace()
+
+
+def first_line(error: Exception) -> str:
+    """The sentence of an error, without its trace."""
     return re.split(r"[\n;]", str(error).strip())[0]

@@ -1,0 +1,244 @@
+"""Only what changed: the source's change feed since the version that the target holds, merged into it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from uuid import uuid4
+
+from delta.tables import DeltaTable
+from pyspark.errors import AnalysisException, PySparkException
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from adaptor.errors import AdaptorError
+from adaptor.spark.apply.engines.frames import through_arrow
+from adaptor.spark.apply.full import Written, build
+from adaptor.spark.apply.target import BUILD, SOURCE_COLUMNS, VERSION, provenance, require_replaceable
+from adaptor.spark.apply.work import Work
+from adaptor.spark.delta_log import DeltaLog
+from adaptor.spark.rows import count_reasons, reason
+from adaptor.spark.tables import first_line, quoted, write_table
+
+FEED = "delta.enableChangeDataFeed"
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What a merge did to the target."""
+
+    written: int
+    removed: int
+    bad_rows: dict[str, int]
+
+
+def apply_changes(work: Work, report: Callable[[str], None]) -> Written:
+    """Merge inserts, updates and deletes since the last version applied; build the target where there is none.
+
+    Raises `AdaptorError` where the change feed is off or its files are gone, where an id stands for
+    several rows, and where the counts do not add up.
+    """
+    last = held_version(work, report)
+    if last is None:
+        return build(work, report)
+    now = int(work.source.version or 0)
+    if now == last:
+        report(f"{work.target.where} holds {work.source} already: nothing to do")
+        return Written(now, 0, {}, 0, up_to_date=True)
+    reader = work.spark.read.format("delta").option("readChangeFeed", "true")
+    reader = reader.option("startingVersion", last + 1).option("endingVersion", now)
+    report(f"merging the changes of versions {last + 1} to {now} into {work.target.where}")
+    try:
+        changes = reader.load(work.source.path) if work.source.is_path else reader.table(work.source.where)
+        merged = merge_changes(work, changes, now, (f"changes of {_properties(work)[BUILD]}", now))
+    except (AnalysisException, PySparkException) as error:
+        raise AdaptorError(
+            f"the change feed of {work.source.where} from version {last + 1} to {now} can't be followed "
+            f"({first_line(error)}); run once with apply.mode=full"
+        ) from error
+    require_counts(work)
+    return Written(now, merged.written, merged.bad_rows, sum(merged.bad_rows.values()), removed=merged.removed)
+
+
+def held_version(work: Work, report: Callable[[str], None]) -> int | None:
+    """The source version that the target holds; None where it must be built first.
+
+    Raises `AdaptorError` where changes can't be followed from there.
+    """
+    properties = _properties(work) if work.target.exists(work.spark) else {}
+    if not properties or (BUILD not in properties and "matryoshka.source" in properties):
+        report(f"there is no {work.target.where} yet: it is built from all rows")
+        return None
+    require_replaceable(work, properties)
+    if properties["matryoshka.key"] != work.key:
+        if work.settings.rebuild:
+            return None
+        raise AdaptorError(
+            f"{work.target.where} was written with other carried columns, another source.where or apply.bad_rows; "
+            "set apply.rebuild=true to replace it in one commit"
+        )
+    source = work.snapshot()
+    if source.properties.get(FEED) != "true":
+        raise AdaptorError(
+            f"{work.source.where} keeps no change feed; switch it on by ALTER TABLE {work.source.identifier} "
+            f"SET TBLPROPERTIES ('{FEED}' = 'true') and run once with apply.mode=full"
+        )
+    last, now = int(properties[VERSION]), int(work.source.version or 0)
+    if now < last:
+        raise AdaptorError(
+            f"{work.target.where} holds version {last} of {work.source.where}, and version {now} is older; "
+            "set apply.mode=full to go back"
+        )
+    gained = [name for name in source.schema.names if name not in json.loads(properties[SOURCE_COLUMNS])]
+    if gained:
+        report(f"new columns of {work.source.where} are not carried: {', '.join(gained)}")
+    return last
+
+
+def merge_changes(work: Work, changes: DataFrame, version: int, once: tuple[str, int]) -> Merged:
+    """Merge a piece of the change feed, up to the source's `version`, into quarantine and target.
+
+    `once` is Delta's txnAppId and txnVersion: a merge that is there already does not happen again.
+    """
+    spark = work.spark
+    folder = f"{work.target.location(spark)}/staging-changes-{uuid4().hex}"
+    latest = _latest(work, changes)
+    gone = F.col("gone") | (F.lit(not work.keeps_bad) & F.col("reason").isNotNull())
+    latest.withColumn("gone", gone).write.parquet(f"{folder}/latest")
+    latest = spark.read.parquet(f"{folder}/latest")
+    _require_unique(work, latest)
+    bad = latest.where("reason IS NOT NULL")
+    bad_rows = count_reasons(bad)
+    if bad_rows and work.settings.bad_rows == "fail":
+        counted = ", ".join(f"{count} {why}" for why, count in bad_rows.items())
+        raise AdaptorError(f"the changes of {work.source} hold bad rows ({counted}); mend them")
+    if work.lists_bad:
+        _merge_quarantine(work, latest, bool(bad_rows))
+
+    # Adapted once, into files: a merge reads its source twice.
+    adapted = through_arrow(latest.where("NOT gone").select("kept", "id", "embedding"), work.kernel, keep_bad=True)
+    rows = adapted.select(F.col(quoted(work.columns.id)).alias("id"), F.struct("*").alias("row"))
+    rows.write.parquet(f"{folder}/adapted")
+    ids = latest.where("gone").select("id", F.lit(True).alias("gone"))
+    upserts = spark.read.parquet(f"{folder}/adapted").withColumn("gone", F.lit(False))
+    source = upserts.unionByName(ids, allowMissingColumns=True)
+    columns: dict[str, str | Column] = {quoted(name): f"c.row.{quoted(name)}" for name in adapted.columns}
+    table = DeltaTable.forPath(spark, work.target.location(spark))
+    with _commit_settings(spark, once, provenance(work.at(version))):
+        merge = table.alias("t").merge(source.alias("c"), _same_row(work, latest))
+        merge = merge.whenMatchedDelete("c.gone").whenMatchedUpdate(set=columns)
+        merge.whenNotMatchedInsert("NOT c.gone", columns).execute()
+    metrics = table.history(1).collect()[0]["operationMetrics"]
+    counts = {name: int(metrics.get(f"numTargetRows{name}", 0)) for name in ("Inserted", "Updated", "Deleted")}
+    _stamp(work, version)
+    DeltaLog(spark, folder).delete_folder()
+    return Merged(counts["Inserted"] + counts["Updated"], counts["Deleted"], bad_rows)
+
+
+def require_counts(work: Work) -> None:
+    """`AdaptorError` unless source rows = target rows + quarantined rows, by the logs of the tables."""
+    source = work.snapshot()
+    total = source.rows
+    if work.columns.where is not None or total is None:
+        total = work.frame(source, source.files).count()
+    written = DeltaLog(work.spark, work.target.location(work.spark)).snapshot().rows
+    listed = work.lists_bad and not work.keeps_bad and work.quarantine.exists(work.spark)
+    bad = work.quarantine.read(work.spark).count() if listed else 0
+    if written is None or written + bad != total:
+        raise AdaptorError(
+            f"{work.source} has {total} rows, {work.target.where} {written} and its quarantine {bad}; "
+            "run once with apply.mode=full and apply.rebuild=true"
+        )
+
+
+def _latest(work: Work, changes: DataFrame) -> DataFrame:
+    """The last word on each id: `id, kept, embedding, reason, gone, times`.
+
+    An id that was deleted and inserted in one commit is there. `times` is how many rows have it then.
+    """
+    there = F.col("_change_type") != "delete"
+    if work.columns.where is not None:
+        there = there & F.coalesce(F.expr(work.columns.where), F.lit(False))
+    changes = changes.where("_change_type <> 'update_preimage'")
+    rows = work.prepared(changes.select("*", there.alias("__there")), "_commit_version", "__there")
+    order = F.struct("_commit_version", "__there")
+    last = rows.groupBy("id").agg(
+        F.max_by(F.struct("kept", "embedding", "__there", "_commit_version"), order).alias("last"),
+        F.collect_list(F.struct("_commit_version", "__there")).alias("all"),
+    )
+    times = F.size(
+        F.filter("all", lambda one: (one["__there"]) & (one["_commit_version"] == F.col("last._commit_version")))
+    )
+    gone = ~F.col("last.__there")
+    why = reason("id", "embedding", work.kernel.adaptor.width)
+    return last.select(
+        "id", F.col("last.kept").alias("kept"), F.col("last.embedding").alias("embedding"),
+        gone.alias("gone"), times.alias("times"),
+    ).withColumn("reason", F.when(~F.col("gone"), why))  # fmt: skip
+
+
+def _require_unique(work: Work, latest: DataFrame) -> None:
+    """`AdaptorError` where an id stands for several rows: nobody could tell which of them changed."""
+    ids = work.target.read(work.spark).select(F.col(quoted(work.columns.id)).alias("id"))
+    bounds = latest.agg(F.min("id"), F.max("id"), F.max("times"), F.count_if(F.col("id").isNull())).collect()[0]
+    low, high, times, nulls = bounds
+    twice = ids.where(F.col("id").between(F.lit(low), F.lit(high))).join(F.broadcast(latest.select("id")), "id")
+    if nulls:
+        raise AdaptorError(f"{work.source.where} has changed rows without an id; run with apply.mode=full")
+    if (times or 0) > 1 or not twice.groupBy("id").count().where("count > 1").isEmpty():
+        raise AdaptorError(
+            f"an id of {work.source.where} stands for several rows, so changes can't be followed; "
+            "make ids unique, or run with apply.mode=full"
+        )
+
+
+def _same_row(work: Work, latest: DataFrame) -> Column:
+    """The condition of the merge; the bounds let Delta skip files in which no changed id can be."""
+    low, high = latest.agg(F.min("id"), F.max("id")).collect()[0]
+    ours = F.col(f"t.{quoted(work.columns.id)}")
+    return (ours == F.col("c.id")) & ours.between(F.lit(low), F.lit(high))
+
+
+def _merge_quarantine(work: Work, latest: DataFrame, any_bad: bool) -> None:
+    """Changed rows leave the quarantine, or come into it, or stay with their new reason."""
+    if not work.quarantine.exists(work.spark):
+        if not any_bad:
+            return
+        write_table(work.spark.createDataFrame([], "id string, reason string"), work.quarantine, provenance(work))
+    changed = latest.select(F.col("id").cast("string").alias("id"), "reason")
+    table = DeltaTable.forPath(work.spark, work.quarantine.location(work.spark))
+    merge = table.alias("t").merge(changed.alias("c"), "t.id = c.id")
+    merge = merge.whenMatchedDelete("c.reason IS NULL").whenMatchedUpdate(set={"reason": "c.reason"})
+    merge.whenNotMatchedInsert("c.reason IS NOT NULL", {"id": "c.id", "reason": "c.reason"}).execute()
+
+
+def _stamp(work: Work, version: int) -> None:
+    """Record that the target holds this version. Killed before it, the next run merges nothing twice."""
+    ours = {VERSION: str(version)}
+    log = DeltaLog(work.spark, work.target.location(work.spark))
+    transaction = log.start()
+    before = transaction.before
+    transaction.define(before.schema, {**before.properties, **ours}, before.metadata["partitionColumns"])
+    transaction.commit(provenance(work.at(version)))
+
+
+def _properties(work: Work) -> dict[str, str]:
+    return work.target.properties(work.spark)
+
+
+@contextmanager
+def _commit_settings(spark: SparkSession, once: tuple[str, int], note: dict[str, str]) -> Iterator[None]:
+    settings = {
+        "spark.databricks.delta.write.txnAppId": once[0],
+        "spark.databricks.delta.write.txnVersion": str(once[1]),
+        "spark.databricks.delta.commitInfo.userMetadata": json.dumps(note),
+    }
+    for key, value in settings.items():
+        spark.conf.set(key, value)
+    try:
+        yield
+    finally:
+        for key in settings:
+            spark.conf.unset(key)

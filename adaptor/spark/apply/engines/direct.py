@@ -1,0 +1,145 @@
+"""The engine whose tasks read and write Parquet themselves; Spark schedules them, Delta commits what they wrote.
+
+Between Parquet and the kernel there are only Arrow buffers: no row ever passes through the JVM.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
+from urllib.parse import unquote, urlparse
+
+import pyarrow as pa
+from pyspark.sql.pandas.types import to_arrow_type
+from pyspark.sql.types import (
+    BooleanType,
+    ByteType,
+    DateType,
+    DecimalType,
+    DoubleType,
+    FloatType,
+    IntegerType,
+    LongType,
+    ShortType,
+    StringType,
+    TimestampNTZType,
+    TimestampType,
+)
+
+from adaptor.spark.apply.engines.frames import through_arrow, write_frame
+from adaptor.spark.apply.engines.parquet import Output, Split, Written, adapt_splits
+from adaptor.spark.apply.staging import Chunk, Staging
+from adaptor.spark.apply.work import Work
+from adaptor.spark.delta_log import DataFile, Snapshot
+
+UNIT_BYTES = 128 << 20  # of source files, an output file: what Spark gives a task too
+PLAIN = (
+    BooleanType, ByteType, ShortType, IntegerType, LongType, FloatType, DoubleType, DecimalType,
+    StringType, DateType, TimestampType, TimestampNTZType,
+)  # fmt: skip
+HARMLESS = {
+    "appendOnly", "invariants", "checkConstraints", "changeDataFeed", "deletionVectors", "timestampNtz",
+    "v2Checkpoint", "vacuumProtocolCheck", "inCommitTimestamp", "domainMetadata", "clustering", "rowTracking",
+    "generatedColumns", "allowColumnDefaults", "identityColumns",
+}  # fmt: skip
+"""Table features that don't change how a data file without deletions is read."""
+
+
+def why_not(work: Work, source: Snapshot) -> str | None:
+    """Why the tasks can't read this table's files themselves, in half a sentence; None where they can."""
+    odd = set(source.protocol.get("readerFeatures", [])) - HARMLESS
+    if source.properties.get("delta.columnMapping.mode", "none") != "none":
+        return "the source maps column names"
+    if odd:
+        return f"the source uses {', '.join(sorted(odd))}"
+    if work.columns.where is not None:
+        return "source.where is SQL"
+    partitions = set(source.metadata["partitionColumns"]) & {*work.kept, work.columns.embedding}
+    if partitions:
+        return f"{', '.join(sorted(partitions))} stands in the folders' names, not in the files"
+    mixed = [name for name in work.kept if name != work.columns.embedding and not _is_plain(source, name)]
+    if mixed:
+        return f"column {mixed[0]!r} is {source.schema[mixed[0]].dataType.simpleString()}"
+    if work.in_place:
+        return "in place every column keeps what Delta knows of it"
+    return None
+
+
+def _is_plain(source: Snapshot, name: str) -> bool:
+    return isinstance(source.schema[name].dataType, PLAIN)
+
+
+def on_shared_folders(*locations: str) -> bool:
+    """Whether tasks reach these tables as plain folders, with no credentials of their own."""
+    return all(urlparse(location).scheme in ("", "file") for location in locations)
+
+
+def write(work: Work, source: Snapshot, chunk: Chunk, staging: Staging) -> int | None:
+    """Write a chunk's files by its tasks; files with deletion vectors go through Spark, in the same commit."""
+    transaction = staging.started(chunk)
+    if transaction is None:
+        return None
+    seen = 0
+    plain = [file for file in chunk.files if not file.has_deletions]
+    deleted = [file for file in chunk.files if file.has_deletions]
+    if deleted:
+        part = Chunk(chunk.number, tuple(deleted))
+        seen += write_frame(through_arrow, work, source, part, staging, transaction)
+    if plain:
+        outputs = _run(work, source, plain, staging)
+        seen += sum(output.seen for output in outputs)
+        transaction.add([_file(written) for output in outputs for written in output.good])
+        bad_files = [_file(written) for output in outputs for written in output.bad]
+        bad_transaction = staging.started_bad(chunk) if bad_files else None
+        if bad_transaction is not None:
+            bad_transaction.add(bad_files)
+            bad_transaction.commit({})
+    transaction.commit({})
+    return seen
+
+
+def _run(work: Work, source: Snapshot, files: Sequence[DataFile], staging: Staging) -> list[Output]:
+    units = list(_units(source.location, files))
+    kept = [pa.field(name, to_arrow_type(source.schema[name].dataType)) for name in work.kept]
+    job = partial(
+        adapt_splits,
+        work.kernel,
+        work.columns.id,
+        work.columns.embedding,
+        pa.schema(kept),
+        work.keeps_bad,
+        staging.log.path,
+        staging.bad_log.path,
+    )
+    context = work.spark.sparkContext
+    return context.parallelize(units, len(units)).map(lambda unit: job(unit)).collect()
+
+
+def _units(location: str, files: Sequence[DataFile]) -> Iterator[list[Split]]:
+    """Parts of files, as many together as make an output file: neither too small nor too many."""
+    unit: list[Split] = []
+    for file in files:
+        path = unquote(file.path)
+        whole = path if urlparse(path).scheme or path.startswith("/") else f"{location.rstrip('/')}/{path}"
+        for start in range(0, file.bytes, UNIT_BYTES):
+            split = Split(whole, start, min(start + UNIT_BYTES, file.bytes))
+            if unit and sum(s.stop - s.start for s in unit) + split.stop - split.start > UNIT_BYTES:
+                yield unit
+                unit = []
+            unit.append(split)
+    if unit:
+        yield unit
+
+
+def _file(written: Written) -> DataFile:
+    action: dict[str, Any] = {
+        "path": written.name,
+        "partitionValues": {},
+        "size": written.bytes,
+        "modificationTime": written.modified,
+        "dataChange": True,
+        "stats": json.dumps(written.stats),
+    }
+    return DataFile(json.dumps(action))

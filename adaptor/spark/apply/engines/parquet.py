@@ -1,0 +1,191 @@
+"""A task of the direct engine: row groups of Parquet files in, one file of the target out. No Spark in here."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+import fsspec
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as parquet
+
+from adaptor.kernel import Kernel
+
+READ_BUFFER = 1 << 20  # pages are read as they are needed, not whole row groups
+LONGEST = 32  # characters of a string in Delta's statistics
+# Spark reads dates of files it did not write as if their calendar were in doubt; these are as it writes them itself.
+WRITTEN_LIKE = {"org.apache.spark.version": "4.0.0"}
+
+
+@dataclass(frozen=True)
+class Split:
+    """The row groups of a file whose middle lies between two of its bytes."""
+
+    path: str
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class Written:
+    """A file that was written, and what Delta wants to know of it."""
+
+    name: str
+    bytes: int
+    modified: int  # ms since 1970
+    stats: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a task brings back: at most one file of good rows and one of bad ones."""
+
+    seen: int
+    good: list[Written]
+    bad: list[Written]
+
+
+def adapt_splits(
+    kernel: Kernel,
+    id_column: str,
+    embedding: str,
+    kept: pa.Schema,
+    keep_bad: bool,
+    folder: str,
+    bad_folder: str,
+    splits: Sequence[Split],
+) -> Output:
+    """Adapt the rows of `splits` into one file below `folder`, ids and reasons of bad ones below `bad_folder`."""
+    bad_schema = pa.schema([("id", pa.string()), ("reason", pa.string())])
+    schema = pa.schema([*kept, *kernel.schema])
+    seen = 0
+    with ParquetFile(folder, schema, kept.names) as good, ParquetFile(bad_folder, bad_schema, ["id", "reason"]) as bad:
+        for batch in batches(splits, list(dict.fromkeys([*kept.names, id_column, embedding])), kernel.rows_per_batch):
+            seen += len(batch)
+            ids = batch.column(id_column)
+            adapted = kernel(batch.column(embedding))
+            reasons = adapted.reasons
+            if ids.null_count:
+                reasons = pc.if_else(ids.is_null(), "the id is null", reasons)
+            columns = [batch.column(f.name).cast(f.type) for f in kept]
+            rows = pa.RecordBatch.from_arrays([*columns, *adapted.columns], schema=schema)
+            if reasons.null_count < len(batch):
+                listed = pa.RecordBatch.from_arrays([ids.cast(pa.string()), reasons], schema=bad_schema)
+                bad.write(listed.filter(reasons.is_valid()))
+                rows = rows if keep_bad else rows.filter(reasons.is_null())
+            good.write(rows)
+    return Output(seen, good.written, bad.written)
+
+
+def batches(splits: Sequence[Split], columns: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
+    """The columns of all row groups, at most `rows` rows at a time."""
+    for split in splits:
+        fs, path = fsspec.core.url_to_fs(split.path)
+        source = path if "file" in _protocols(fs) else fs.open(path, "rb")
+        with parquet.ParquetFile(source, buffer_size=READ_BUFFER, pre_buffer=False) as file:
+            groups = [number for number in range(file.num_row_groups) if _within(file.metadata, number, split)]
+            if groups:
+                yield from file.iter_batches(rows, row_groups=groups, columns=list(columns), use_threads=False)
+
+
+def _within(metadata: parquet.FileMetaData, number: int, split: Split) -> bool:
+    group = metadata.row_group(number)
+    first = group.column(0)
+    start = first.dictionary_page_offset or first.data_page_offset
+    middle = start + sum(group.column(i).total_compressed_size for i in range(group.num_columns)) // 2
+    return split.start <= middle < split.stop
+
+
+def _protocols(fs: fsspec.AbstractFileSystem) -> tuple[str, ...]:
+    return (fs.protocol,) if isinstance(fs.protocol, str) else tuple(fs.protocol)
+
+
+class ParquetFile:
+    """A Parquet file that comes to be with its first row, and goes again where an error ends the writing."""
+
+    def __init__(self, folder: str, schema: pa.Schema, plain: Sequence[str]) -> None:
+        self._fs, self._folder = fsspec.core.url_to_fs(folder)
+        self._schema, self._plain = schema.with_metadata(WRITTEN_LIKE), list(plain)
+        self._name = f"part-{uuid4()}.snappy.parquet"
+        self._writer: parquet.ParquetWriter | None = None
+        self._sink: Any = None
+        self._stats = Statistics()
+        self.written: list[Written] = []
+
+    def write(self, rows: pa.RecordBatch) -> None:
+        """Append rows, a row group of their own."""
+        if not len(rows):
+            return
+        if self._writer is None:
+            self._fs.makedirs(self._folder, exist_ok=True)
+            self._sink = self._fs.open(f"{self._folder}/{self._name}", "wb")
+            # Random numbers gain nothing by a dictionary, and their smallest one says nothing.
+            self._writer = parquet.ParquetWriter(
+                self._sink,
+                self._schema,
+                compression="snappy",
+                use_dictionary=self._plain,
+                write_statistics=self._plain,
+                coerce_timestamps="us",
+                store_schema=False,
+            )
+        self._stats.add(rows, self._plain)
+        self._writer.write_batch(rows)
+
+    def __enter__(self) -> ParquetFile:
+        return self
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        if self._writer is None:
+            return
+        path = f"{self._folder}/{self._name}"
+        try:
+            self._writer.close()
+            self._sink.close()
+        except OSError:
+            self._fs.rm(path)
+            raise
+        if error is not None:
+            self._fs.rm(path)
+            return
+        size = int(self._fs.size(path))
+        self.written.append(Written(self._name, size, int(time.time() * 1000), self._stats.found()))
+
+
+@dataclass
+class Statistics:
+    """Delta's statistics of a file: rows, nulls, and bounds where they are exact."""
+
+    rows: int = 0
+    nulls: dict[str, int] = field(default_factory=dict)
+    bounds: dict[str, tuple[Any, Any] | None] = field(default_factory=dict)  # None: not known
+
+    def add(self, rows: pa.RecordBatch, columns: Sequence[str]) -> None:
+        """Take in the rows' plain columns."""
+        self.rows += len(rows)
+        for name in columns:
+            column = rows.column(name)
+            self.nulls[name] = self.nulls.get(name, 0) + column.null_count
+            kind = column.type
+            if not (pa.types.is_integer(kind) or pa.types.is_string(kind)) or self.bounds.get(name, ()) is None:
+                continue
+            low, high = pc.min_max(column).as_py().values()
+            if low is None:
+                continue
+            seen = self.bounds.get(name)
+            both = (low, high) if seen is None else (min(low, seen[0]), max(high, seen[1]))
+            # Delta cuts long strings off and rounds them up; without bounds a file is always read, which is right.
+            self.bounds[name] = None if isinstance(high, str) and max(map(len, both)) > LONGEST else both
+
+    def found(self) -> dict[str, Any]:
+        known = {name: both for name, both in self.bounds.items() if both is not None}
+        return {
+            "numRecords": self.rows,
+            "minValues": {name: low for name, (low, _) in known.items()},
+            "maxValues": {name: high for name, (_, high) in known.items()},
+            "nullCount": self.nulls,
+        }

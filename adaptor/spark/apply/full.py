@@ -1,0 +1,166 @@
+"""The whole source, chunk by chunk: each is written once, whoever is killed, and all are published in one commit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from py4j.protocol import Py4JError
+from pyspark.errors import PySparkException
+
+from adaptor.errors import AdaptorError
+from adaptor.progress import Bar
+from adaptor.spark.apply.engines import ENGINES
+from adaptor.spark.apply.engines.choice import choose
+from adaptor.spark.apply.staging import CHUNK_BYTES, Chunk, Staging, cut
+from adaptor.spark.apply.target import (
+    VERSION,
+    merged,
+    provenance,
+    require_replaceable,
+    target_location,
+    target_properties,
+    target_schema,
+)
+from adaptor.spark.apply.work import Work
+from adaptor.spark.delta_log import Conflict, DeltaLog, Snapshot
+from adaptor.spark.rows import count_reasons
+from adaptor.spark.tables import write_table
+
+ROUNDS, SLOT_BYTES = 4, 128 << 20  # a chunk: so many rounds of all task slots, each with so much of the source
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a run left in the target: source rows = rows + quarantined, in place source rows = rows."""
+
+    version: int  # of the source
+    rows: int
+    bad_rows: Mapping[str, int]
+    quarantined: int
+    removed: int = 0
+    up_to_date: bool = False
+
+
+def build(work: Work, report: Callable[[str], None]) -> Written:
+    """Write every row of the source at its version and publish; goes on with a build that was cut off.
+
+    Raises `AdaptorError` when the target may not be replaced, when bad rows are not allowed, when
+    the source's files are gone, and when the counts do not add up: the target is then as before.
+    """
+    location = target_location(work)
+    target = DeltaLog(work.spark, location)
+    before = target.snapshot()
+    if before.version >= 0:
+        require_replaceable(work, before.properties)
+        if not work.settings.rebuild and _holds(before.properties, work):
+            report(f"{work.target.where} holds {work.source} by this artifact already: nothing to do")
+            return Written(int(before.properties[VERSION]), before.rows or 0, {}, 0, up_to_date=True)
+    work, staging = _begin(work, location, report)
+    try:
+        return _build(work, staging, location, report)
+    except AdaptorError:
+        raise
+    except (PySparkException, Py4JError, OSError) as error:
+        if _lost_files(error):
+            staging.abandon()
+            raise AdaptorError(
+                f"files of {work.source} are gone: it was rewritten and vacuumed while its rows were adapted; "
+                f"{work.target.where} is as it was: run apply again, it begins anew with the latest version"
+            ) from error
+        raise
+
+
+def _holds(properties: Mapping[str, str], work: Work) -> bool:
+    return (properties.get("matryoshka.key"), properties.get(VERSION)) == (work.key, str(work.source.version))
+
+
+def _begin(work: Work, location: str, report: Callable[[str], None]) -> tuple[Work, Staging]:
+    """The staging of this work: of an unfinished build, with the version it began with, or a new one."""
+    staging = Staging(work.spark, location, work.key)
+    version = staging.unfinished()
+    fixed = work.columns.version is not None or work.in_place
+    if version is not None and (version == work.source.version or not fixed):
+        if version != work.source.version:
+            report(f"going on with the build of version {version}; the source is at {work.source.version} by now")
+        return work.at(version), staging
+    source = work.snapshot()
+    schema = target_schema(work, source)
+    partitioned_by = source.metadata["partitionColumns"] if work.in_place else ()
+    properties = target_properties(work, source, schema)
+    if work.in_place:
+        properties = merged(source.properties, properties, in_place=True)
+    staging.begin(schema, properties, partitioned_by, chunk_bytes(work))
+    return work, staging
+
+
+def chunk_bytes(work: Work) -> int:
+    """How much of the source goes into one commit."""
+    return work.settings.chunk_bytes or ROUNDS * work.spark.sparkContext.defaultParallelism * SLOT_BYTES
+
+
+def _build(work: Work, staging: Staging, location: str, report: Callable[[str], None]) -> Written:
+    source = work.snapshot()
+    engine = choose(work, source, location, report)
+    chunks = cut(source.files, int(staging.properties[CHUNK_BYTES]))
+    total = source.rows if work.columns.where is None else None
+    report(f"writing {total or 'some'} rows of {work.source} to {work.target}, engine {engine}, {len(chunks)} chunks")
+    with Bar(total, report) as bar:
+        for chunk in chunks:
+            _write_chunk(work, source, chunk, staging, engine, bar)
+    found = staging.bad_rows()
+    bad_rows = {} if found is None else count_reasons(found)
+    _require_allowed(work, bad_rows, staging)
+    rows, bad = staging.rows(), sum(bad_rows.values())
+    quarantined = bad if work.lists_bad else 0
+    if total is None:
+        total = work.frame(source, source.files).count()
+    if rows + (0 if work.keeps_bad else bad) != total:
+        staging.abandon()
+        raise AdaptorError(
+            f"{work.source} has {total} rows, but {rows} were written and {bad} are bad; {work.target} is as it was: "
+            "run apply again"
+        )
+    note = provenance(work)
+    _quarantine(work, staging, note)
+    staging.publish(work.in_place, note)
+    return Written(int(work.source.version or 0), rows, bad_rows, quarantined)
+
+
+def _write_chunk(work: Work, source: Snapshot, chunk: Chunk, staging: Staging, engine: str, bar: Bar) -> None:
+    try:
+        seen = ENGINES[engine](work, source, chunk, staging)
+    except Conflict:  # another run has written it meanwhile, or begun anew
+        seen = None
+    if work.settings.bad_rows == "fail" and (found := staging.bad_rows()) is not None:
+        _require_allowed(work, count_reasons(found), staging)
+    bar.advance(chunk.rows or seen or 0, new=seen is not None)
+
+
+def _require_allowed(work: Work, bad_rows: Mapping[str, int], staging: Staging) -> None:
+    if bad_rows and work.settings.bad_rows == "fail":
+        staging.abandon()
+        counted = ", ".join(f"{count} {why}" for why, count in bad_rows.items())
+        raise AdaptorError(
+            f"{work.source} holds bad rows ({counted}); mend them, or set apply.bad_rows to quarantine or null"
+        )
+
+
+def _quarantine(work: Work, staging: Staging, note: Mapping[str, str]) -> None:
+    """Write the bad rows to their table, or take those of an earlier run out of it."""
+    if not work.lists_bad:
+        return
+    there = work.quarantine.exists(work.spark)
+    if there and "matryoshka.source" not in work.quarantine.properties(work.spark):
+        raise AdaptorError(f"{work.quarantine} is a table that apply did not write; name another apply.quarantine")
+    bad = staging.bad_rows()
+    if bad is not None or there:
+        empty = work.spark.createDataFrame([], "id string, reason string")
+        write_table(empty if bad is None else bad, work.quarantine, note)
+
+
+def _lost_files(error: Exception) -> bool:
+    text = str(error)
+    return any(
+        name in text for name in ("FileNotFoundException", "FileNotFoundError", "FILE_NOT_EXIST", "No such file")
+    )

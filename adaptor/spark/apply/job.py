@@ -1,0 +1,87 @@
+"""One apply, from a config to a summary: what to do, doing it in the mode that was asked for, the figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import uuid4
+
+from pyspark.sql import SparkSession
+
+from adaptor.config import Config
+from adaptor.layout import bytes_of
+from adaptor.spark.apply.changes import apply_changes
+from adaptor.spark.apply.full import Written, build
+from adaptor.spark.apply.stream import apply_stream
+from adaptor.spark.apply.target import make_view
+from adaptor.spark.apply.work import Work, open_work
+from adaptor.spark.runs import Figure, Run, record
+from adaptor.spark.session import Clock
+from adaptor.spark.tables import TableRef
+
+MODES: dict[str, Callable[[Work, Callable[[str], None]], Written]] = {
+    "full": build,
+    "incremental": apply_changes,
+    "stream": apply_stream,
+}
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What an apply job wrote: in a full run, source rows = written + quarantined."""
+
+    source: TableRef
+    target: TableRef
+    quarantine: TableRef | None  # None where nothing had to be set aside
+    columns: tuple[str, ...]
+    fingerprint: str
+    written: int
+    removed: int
+    bad_rows: Mapping[str, int]
+    view: str | None
+    way_back: str | None  # in place: the SQL that restores the source
+    seconds: float
+
+
+def apply_table(spark: SparkSession, config: Config, report: Callable[[str], None]) -> Applied:
+    """Adapt the rows of `config.source` and write `config.apply.target`, in the mode of `config.apply.mode`.
+
+    Raises `AdaptorError` when the artifact is missing or of another width, when the target may not
+    be replaced, and when the counts do not add up: readers then see what they saw before.
+    """
+    clock, started_at = Clock(spark), datetime.now(UTC)
+    work = open_work(spark, config)
+    written = MODES[work.settings.mode](work, report)
+    kernel = work.kernel
+    run = Run(
+        run_id=uuid4().hex,
+        job="apply",
+        data_set=config.evaluate.data_set if config.evaluate else work.source.where,
+        fingerprint=kernel.adaptor.fingerprint,
+        source=work.source.where,
+        source_version=written.version,
+        rows=written.rows + written.quarantined,
+        seconds=clock.seconds(),
+        core_seconds=clock.core_seconds(),
+        started_at=started_at,
+    )
+    figures = [
+        Figure("adaptor", dim, "rows_written", written.rows, bytes_of(dim, kernel.encoding))
+        for dim in kernel.adaptor.dims
+    ]
+    figures.append(Figure("adaptor", kernel.adaptor.width, "rows_set_aside", written.quarantined))
+    record(spark, config.runs, run, figures)
+    return Applied(
+        work.at(written.version).source,
+        work.target,
+        work.quarantine if written.quarantined else None,
+        tuple(kernel.schema.names),
+        kernel.adaptor.fingerprint,
+        written.rows,
+        written.removed,
+        written.bad_rows,
+        make_view(work),
+        f"RESTORE TABLE {work.target.identifier} TO VERSION AS OF {written.version}" if work.in_place else None,
+        run.seconds,
+    )

@@ -1,0 +1,171 @@
+"""A build beside its target: chunks are committed one at a time to a table of their own, then published in one commit.
+
+The staging table lies in the target's folder, so that publishing moves no file: the target's log
+takes them over. Readers of the target never see it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from uuid import uuid4
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.types import StringType, StructField, StructType
+
+from adaptor.errors import AdaptorError
+from adaptor.spark.apply.target import BUILD, VERSION, merged
+from adaptor.spark.delta_log import Conflict, DataFile, DeltaLog, Transaction
+
+CHUNK_BYTES = "matryoshka.chunk_bytes"
+ABANDONED = "matryoshka.abandoned"
+BAD_ROWS = StructType([StructField("id", StringType()), StructField("reason", StringType())])
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Source files that are written and committed together."""
+
+    number: int
+    files: tuple[DataFile, ...]
+
+    @property
+    def rows(self) -> int | None:
+        """Rows by the log; None where a file has no statistics."""
+        counts = [file.rows for file in self.files]
+        return None if None in counts else sum(count or 0 for count in counts)
+
+
+def cut(files: Sequence[DataFile], chunk_bytes: int) -> list[Chunk]:
+    """Files in their order, a chunk as soon as it has `chunk_bytes`; the same for equal input."""
+    chunks: list[Chunk] = []
+    gathered: list[DataFile] = []
+    for file in files:
+        gathered.append(file)
+        if sum(f.bytes for f in gathered) >= chunk_bytes:
+            chunks.append(Chunk(len(chunks), tuple(gathered)))
+            gathered = []
+    return [*chunks, Chunk(len(chunks), tuple(gathered))] if gathered else chunks
+
+
+class Staging:
+    """The build of one key: `rows` of the target, and `bad` rows with their reasons."""
+
+    def __init__(self, spark: SparkSession, location: str, key: str) -> None:
+        self._spark, self._location = spark, location
+        self.folder = f"staging-{key}"
+        self.log = DeltaLog(spark, f"{location}/{self.folder}")
+        self.bad_log = DeltaLog(spark, f"{location}/{self.folder}-bad")
+        self._target = DeltaLog(spark, location)
+
+    @property
+    def properties(self) -> dict[str, str]:
+        return self.log.snapshot().properties
+
+    def unfinished(self) -> int | None:
+        """The source version of a build that began and was not published; None where there is none."""
+        found = self.log.snapshot()
+        if found.version < 0 or ABANDONED in found.properties or self.published():
+            return None
+        return int(found.properties[VERSION])
+
+    def published(self) -> bool:
+        """Whether the target holds this build."""
+        return self._target.snapshot().properties.get(BUILD) == self.properties.get(BUILD, "")
+
+    def begin(
+        self, schema: StructType, properties: Mapping[str, str], partitioned_by: Sequence[str], chunk_bytes: int
+    ) -> None:
+        """An empty build; where another run has just begun one, that is the build."""
+        build = {BUILD: uuid4().hex, CHUNK_BYTES: str(chunk_bytes)}
+        transaction = self.log.start()
+        try:
+            transaction.define(schema, {**properties, **build}, partitioned_by)
+            transaction.remove_all()
+            transaction.commit(build)
+        except Conflict:
+            if self.unfinished() is None:
+                raise
+
+    def started(self, chunk: Chunk) -> Transaction | None:
+        """A transaction for the chunk's rows; None where they are there already."""
+        transaction = self.log.start()
+        build = transaction.before.properties[BUILD]
+        return None if transaction.seen(_once(build, chunk)) else transaction
+
+    def started_bad(self, chunk: Chunk) -> Transaction | None:
+        """The same for its bad rows."""
+        build, transaction = self.properties[BUILD], self.bad_log.start()
+        if transaction.before.version < 0 or transaction.before.properties[BUILD] != build:
+            transaction.define(BAD_ROWS, {BUILD: build})
+            transaction.remove_all()  # those of a build before
+        return None if transaction.seen(_once(build, chunk)) else transaction
+
+    def abandon(self) -> None:
+        """Never go on with this build: the next run begins anew."""
+        transaction = self.log.start()
+        transaction.define(
+            transaction.before.schema,
+            {**transaction.before.properties, ABANDONED: "true"},
+            transaction.before.metadata["partitionColumns"],
+        )
+        transaction.commit({})
+
+    def delete(self) -> None:
+        """Delete the build with its files: only where it can't have been published."""
+        self.log.delete_folder()
+        self.bad_log.delete_folder()
+
+    def rows(self) -> int:
+        """Rows that were staged; every file of ours has statistics."""
+        return self.log.snapshot().rows or 0
+
+    def bad_rows(self) -> DataFrame | None:
+        """`id, reason` of the bad rows of all chunks; None where there are none."""
+        found = self.bad_log.snapshot()
+        if found.version < 0 or found.properties[BUILD] != self.properties[BUILD] or not found.files:
+            return None
+        return found.read(found.files)
+
+    def publish(self, in_place: bool, note: Mapping[str, str]) -> None:
+        """Give the target these rows and no others, in one commit; once, whoever does it.
+
+        Raises `AdaptorError` when the target, or in place the source, was changed meanwhile.
+        """
+        staged = self.log.snapshot()
+        ours = {key: value for key, value in staged.properties.items() if key != CHUNK_BYTES}
+        transaction = self._target.start()
+        before = transaction.before
+        if before.version >= 0 and before.properties.get(BUILD) == ours[BUILD]:
+            return
+        if in_place and before.version != int(ours[VERSION]):
+            self.abandon()
+            raise AdaptorError(
+                f"{self._location} went from version {ours[VERSION]} to {before.version} while its rows were adapted; "
+                "nothing was changed: run apply again, when nothing else writes to it"
+            )
+        properties = merged(before.properties if before.version >= 0 else {}, ours, in_place)
+        try:
+            transaction.define(staged.schema, properties, staged.metadata["partitionColumns"])
+            transaction.remove_all()
+            transaction.add([file.below(self.folder) for file in staged.files])
+            transaction.commit(note)
+        except Conflict as error:
+            if not self.published():
+                raise AdaptorError(
+                    f"something else wrote to {self._location} while this build was published; nothing was changed: "
+                    "run apply again"
+                ) from error
+        self._forget_others()
+
+    def _forget_others(self) -> None:
+        """The logs of builds that were never published; VACUUM takes their files."""
+        for name in self.log.siblings():
+            if name.startswith("staging-") and not name.startswith(self.folder):
+                DeltaLog(self._spark, f"{self._location}/{name}").delete_log()
+
+
+def _once(build: str, chunk: Chunk) -> str:
+    """What makes a chunk's commit happen once: the same for the same files in the same build."""
+    return hashlib.sha256("\n".join([build, *(file.action for file in chunk.files)]).encode()).hexdigest()

@@ -1,0 +1,145 @@
+"""What the target looks like: columns with comments, constraints, and properties that say where it came from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from delta.tables import DeltaTable
+from pyspark.sql.types import (
+    ArrayType,
+    BinaryType,
+    ByteType,
+    DataType,
+    DateType,
+    FloatType,
+    NumericType,
+    StringType,
+    StructField,
+    StructType,
+    TimestampNTZType,
+    TimestampType,
+)
+
+from adaptor.codecs import BinaryCodec
+from adaptor.errors import AdaptorError
+from adaptor.kernel import Kernel
+from adaptor.layout import Nested
+from adaptor.spark.apply.work import Work
+from adaptor.spark.decoders import prefix_sql
+from adaptor.spark.delta_log import Snapshot
+from adaptor.spark.tables import TableRef, quoted
+
+SKIPPABLE = (NumericType, StringType, DateType, TimestampType, TimestampNTZType)  # Delta refuses all others by name
+OURS = ("matryoshka.", "delta.constraints.matryoshka_")
+FINGERPRINT, BUILD, VERSION = "matryoshka.fingerprint", "matryoshka.build", "matryoshka.source_version"
+SOURCE_COLUMNS = "matryoshka.source_columns"  # that the source had at that version
+ITEMS: dict[str, DataType] = {
+    "float32": ArrayType(FloatType()),
+    "int8": ArrayType(ByteType()),
+    "binary": BinaryType(),
+}
+
+
+def target_schema(work: Work, source: Snapshot) -> StructType:
+    """The kept columns of the source and the nested ones."""
+    fields = []
+    for name in work.kept:
+        field = source.schema[name]
+        comment = {key: value for key, value in field.metadata.items() if key == "comment"}
+        fields.append(field if work.in_place else StructField(name, field.dataType, True, comment))
+    return StructType([*fields, *(_field(work.kernel, column) for column in work.kernel.nested)])
+
+
+def _field(kernel: Kernel, column: Nested) -> StructField:
+    numbers = f"numbers {column.start} to {column.stop - 1} of the adapted embedding"
+    said = {
+        "float32": "not renormalised" if kernel.layout == "bands" else "of length 1",
+        "int8": "int8 codes; the artifact holds their scales",
+        "binary": "a bit a number, its sign; the first in the highest bit",
+    }[kernel.encoding]
+    comment = f"{numbers}, {said}; artifact {kernel.adaptor.fingerprint[:12]}"
+    return StructField(column.name, ITEMS[kernel.encoding], True, {"comment": comment})
+
+
+def target_properties(work: Work, source: Snapshot, schema: StructType) -> dict[str, str]:
+    """Provenance, lengths as CHECK constraints, and which columns Delta gathers statistics on.
+
+    Statistics are gathered where Delta can skip files by them. On vectors they would say nothing
+    and cost a pass over every number.
+    """
+    kernel = work.kernel
+    found = {**provenance(work), "matryoshka.key": work.key, SOURCE_COLUMNS: json.dumps(source.schema.names)}
+    size = "length" if kernel.encoding == "binary" else "size"
+    for column in kernel.nested:
+        width = BinaryCodec(column.width).bytes if kernel.encoding == "binary" else column.width
+        found[f"delta.constraints.matryoshka_{column.name}"] = (
+            f"`{column.name}` IS NULL OR {size}(`{column.name}`) = {width}"
+        )
+    plain = [quoted(field.name) for field in schema if isinstance(field.dataType, SKIPPABLE)]
+    found["delta.dataSkippingStatsColumns"] = ",".join(plain)
+    if work.settings.mode != "full":
+        found["delta.enableDeletionVectors"] = "true"  # a night's changes touch rows, not whole files
+    return found
+
+
+def provenance(work: Work) -> dict[str, str]:
+    """Where the rows come from and what made them: table properties, and every commit's metadata."""
+    return {
+        FINGERPRINT: work.kernel.adaptor.fingerprint,
+        "matryoshka.source": work.source.where,
+        VERSION: str(work.source.version),
+        "matryoshka.dims": json.dumps(work.kernel.adaptor.dims),
+        "matryoshka.layout": work.kernel.layout,
+        "matryoshka.encoding": work.kernel.encoding,
+    }
+
+
+def merged(before: Mapping[str, str], ours: Mapping[str, str], in_place: bool) -> dict[str, str]:
+    """A table's properties with ours for those of an earlier build; in place its statistics stay as they were."""
+    others = {key: value for key, value in before.items() if not key.startswith(OURS)}
+    if in_place:
+        ours = {key: value for key, value in ours.items() if key.startswith(OURS) or key not in others}
+    return {**others, **ours}
+
+
+def require_replaceable(work: Work, before: Mapping[str, str]) -> None:
+    """`AdaptorError` where the target belongs to someone else, or to another artifact and no rebuild was asked for."""
+    if work.in_place and FINGERPRINT not in before:
+        return
+    if "matryoshka.source" not in before:
+        raise AdaptorError(f"{work.target.where} is a table that apply did not write; name another apply.target")
+    stamp = before.get(FINGERPRINT, work.kernel.adaptor.fingerprint)
+    made = {key: before.get(f"matryoshka.{key}", getattr(work.kernel, key)) for key in ("layout", "encoding")}
+    differs = [f"{key} {found}" for key, found in made.items() if found != getattr(work.kernel, key)]
+    if stamp != work.kernel.adaptor.fingerprint:
+        differs.insert(0, f"artifact {stamp[:12]}")
+    if differs and not work.settings.rebuild:
+        raise AdaptorError(
+            f"{work.target.where} was written by {', '.join(differs)}, and this run is for artifact "
+            f"{work.kernel.adaptor.fingerprint[:12]}, layout {work.kernel.layout}, encoding {work.kernel.encoding}; "
+            "rows of both must not mix: set apply.rebuild=true to replace it in one commit, or name another target"
+        )
+
+
+def target_location(work: Work) -> str:
+    """The target's folder; a name that a catalog does not know yet becomes an empty table first."""
+    if not work.target.is_path and not work.target.exists(work.spark):
+        schema = target_schema(work, work.snapshot())
+        made = DeltaTable.createIfNotExists(work.spark).tableName(work.target.where).addColumns(schema)
+        made.property("matryoshka.source", work.source.where).execute()
+    return work.target.location(work.spark)
+
+
+def make_view(work: Work) -> str | None:
+    """The view that puts the prefixes of `bands` together, of length 1; its name, or None where there is none."""
+    name = work.settings.view or (None if work.target.is_path else f"{work.target.where}_prefixes")
+    if name is None or (work.kernel.layout, work.kernel.encoding) != ("bands", "float32"):
+        return None
+    dims = work.kernel.adaptor.dims
+    kept = [quoted(column) for column in work.kept]
+    prefixes = [f"{prefix_sql('bands', dims, dim)} AS embedding_{dim}" for dim in dims]
+    view = TableRef(name).identifier
+    columns = ", ".join([*kept, *prefixes])
+    work.spark.sql(f"CREATE OR REPLACE VIEW {view} AS SELECT {columns} FROM {work.target.identifier}")
+    return name

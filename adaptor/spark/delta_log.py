@@ -1,0 +1,225 @@
+"""Delta's own log and transactions, for what DataFrame writes can't do: chosen files, and several steps in one commit.
+
+Everything here goes through Delta's classes in the JVM: conflicts, constraints, statistics and protocol are its own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+from uuid import uuid4
+
+import delta.exceptions.captured  # noqa: F401  makes pyspark raise the classes of delta.exceptions
+from delta import exceptions
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.types import StructType
+
+from adaptor.errors import AdaptorError
+
+Conflict = tuple(getattr(exceptions, name) for name in exceptions.__all__)
+"""Another commit came between: what was read is no longer what is there."""
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """One file of a table: an `add` action of its log as JSON, and what is often asked of it."""
+
+    action: str
+
+    @cached_property
+    def _add(self) -> dict[str, Any]:
+        return json.loads(self.action)
+
+    @property
+    def path(self) -> str:
+        """As it stands in the log: URL-encoded, relative to the table or absolute."""
+        return str(self._add["path"])
+
+    @property
+    def bytes(self) -> int:
+        return int(self._add["size"])
+
+    @property
+    def rows(self) -> int | None:
+        """Rows that are not deleted; None where the log does not say."""
+        records = json.loads(self._add.get("stats") or "{}").get("numRecords")
+        return (
+            None if records is None else int(records) - int(self._add.get("deletionVector", {}).get("cardinality", 0))
+        )
+
+    @property
+    def has_deletions(self) -> bool:
+        return "deletionVector" in self._add
+
+    def below(self, folder: str) -> DataFile:
+        """The same file, seen from the parent of the table's `folder`."""
+        return DataFile(json.dumps({**self._add, "path": f"{folder}/{self.path}", "dataChange": True}))
+
+
+class Snapshot:
+    """A table at one version; -1 is a table that does not exist."""
+
+    def __init__(self, spark: SparkSession, log: Any, snapshot: Any) -> None:
+        self._spark, self._log, self._snapshot = spark, log, snapshot
+
+    @property
+    def version(self) -> int:
+        return int(self._snapshot.version())
+
+    @property
+    def location(self) -> str:
+        """The table's folder."""
+        return str(self._log.dataPath().toString())
+
+    @cached_property
+    def metadata(self) -> dict[str, Any]:
+        return json.loads(self._snapshot.metadata().json())["metaData"]
+
+    @property
+    def properties(self) -> dict[str, str]:
+        return dict(self.metadata["configuration"])
+
+    @property
+    def schema(self) -> StructType:
+        return StructType.fromJson(json.loads(self.metadata["schemaString"]))
+
+    @cached_property
+    def protocol(self) -> dict[str, Any]:
+        return json.loads(self._snapshot.protocol().json())["protocol"]
+
+    @cached_property
+    def files(self) -> list[DataFile]:
+        """Every file, in the order of their paths."""
+        adds = DataFrame(self._snapshot.allFiles().toDF(), self._spark).selectExpr("to_json(struct(*)) AS action")
+        found = [DataFile(action) for action in adds.toArrow()["action"].to_pylist()]
+        return sorted(found, key=lambda file: file.path)
+
+    @property
+    def rows(self) -> int | None:
+        """Rows by the log alone; None where a file has no statistics."""
+        counts = [file.rows for file in self.files]
+        return None if None in counts else sum(count or 0 for count in counts)
+
+    def read(self, files: Sequence[DataFile]) -> DataFrame:
+        """These files of the table as rows, without those that deletion vectors leave out."""
+        jvm = self._spark.sparkContext._jvm
+        adds = _seq(jvm, [_action(jvm, "add", file.action) for file in files])
+        nothing = jvm.scala.Option.empty()  # type: ignore[union-attr]
+        return DataFrame(self._log.createDataFrame(self._snapshot, adds, False, nothing), self._spark)
+
+
+class DeltaLog:
+    """The log of the table at a path or URL, whether there is one yet or not."""
+
+    def __init__(self, spark: SparkSession, path: str) -> None:
+        self._spark, self.path = spark, path
+        jvm = spark.sparkContext._jvm
+        if jvm is None:
+            raise AdaptorError("apply needs a classic Spark session; Spark Connect has no Delta transactions")
+        self._log = jvm.org.apache.spark.sql.delta.DeltaLog.forTable(spark._jsparkSession, path)
+
+    def snapshot(self, version: int | None = None) -> Snapshot:
+        """The table as it is now, or was. Raises what Delta raises for a version that is gone."""
+        nothing = self._spark.sparkContext._jvm.scala.Option.empty()  # type: ignore[union-attr]
+        if version is None:
+            found = self._log.update(False, nothing, nothing)
+        else:
+            found = self._log.getSnapshotAt(version, nothing, nothing)
+        return Snapshot(self._spark, self._log, found)
+
+    def start(self) -> Transaction:
+        """A transaction on the table as it is now."""
+        self._log.update(False, *[self._spark.sparkContext._jvm.scala.Option.empty()] * 2)  # type: ignore[union-attr]
+        return Transaction(self._spark, self._log)
+
+    def siblings(self) -> list[str]:
+        """Names of what lies beside the table's folder."""
+        parent = self._log.dataPath().getParent()
+        return [status.getPath().getName() for status in self._files(parent).listStatus(parent)]
+
+    def delete_folder(self) -> None:
+        """Delete everything in the folder: only where no table refers to it."""
+        self._files(self._log.dataPath()).delete(self._log.dataPath(), True)
+
+    def delete_log(self) -> None:
+        """Forget the table; its files stay."""
+        self._files(self._log.logPath()).delete(self._log.logPath(), True)
+
+    def _files(self, path: Any) -> Any:
+        return path.getFileSystem(self._log.newDeltaHadoopConf())
+
+
+class Transaction:
+    """Steps that become one commit, or none: `Conflict` where another commit came between."""
+
+    def __init__(self, spark: SparkSession, log: Any) -> None:
+        self._spark, self._jvm = spark, spark.sparkContext._jvm
+        self._transaction = log.startTransaction()
+        self.before = Snapshot(spark, log, self._transaction.snapshot())
+        self._actions: list[Any] = []
+
+    def seen(self, application: str) -> bool:
+        """Whether a commit of this id is there already; if not, this one gets it, and no other may come between."""
+        if self._transaction.txnVersion(application) >= 0:
+            return True
+        self._actions.append(_action(self._jvm, "txn", json.dumps({"appId": application, "version": 0})))
+        return False
+
+    def define(self, schema: StructType, properties: Mapping[str, str], partitioned_by: Sequence[str] = ()) -> None:
+        """Give the table this schema and these properties, whatever it had."""
+        if self.before.version >= 0:
+            metadata = {**self.before.metadata}
+        else:
+            metadata = {"id": str(uuid4()), "format": {"provider": "parquet", "options": {}}}
+        metadata |= {
+            "schemaString": schema.json(),
+            "configuration": dict(properties),
+            "partitionColumns": list(partitioned_by),
+        }
+        made = _action(self._jvm, "metaData", json.dumps(metadata))
+        if self.before.version < 0:
+            self._transaction.updateMetadataForNewTable(made)
+        elif made.json() != self._transaction.metadata().json():
+            self._transaction.updateMetadata(made, False)
+
+    def write(self, rows: DataFrame) -> list[DataFile]:
+        """Write `rows` as files of the table; they count once the transaction is committed."""
+        written = _items(self._transaction.writeFiles(rows._jdf))
+        self._actions += written
+        return [DataFile(json.dumps(json.loads(file.json())["add"])) for file in written]
+
+    def add(self, files: Sequence[DataFile]) -> None:
+        """Take in files that lie in the table's folder already."""
+        self._actions += [_action(self._jvm, "add", file.action) for file in files]
+
+    def remove_all(self) -> None:
+        """Take out every file; a commit that adds one meanwhile is a conflict."""
+        self._transaction.readWholeTable()
+        self._actions += [file.remove() for file in _items(self._transaction.filterFiles())]
+
+    def commit(self, note: Mapping[str, str]) -> None:
+        """Commit; `note` becomes the commit's userMetadata, as JSON."""
+        jvm = self._jvm
+        option = jvm.scala.Option  # type: ignore[union-attr]
+        mode = jvm.org.apache.spark.sql.SaveMode.Append  # type: ignore[union-attr]
+        write = getattr(jvm.org.apache.spark.sql.delta, "DeltaOperations$Write")  # type: ignore[union-attr]
+        operation = write(mode, option.empty(), option.empty(), option.apply(json.dumps(dict(note))))
+        self._transaction.commit(_seq(jvm, self._actions), operation)
+
+
+def _action(jvm: Any, kind: str, action: str) -> Any:
+    return jvm.org.apache.spark.sql.delta.actions.Action.fromJson(f'{{"{kind}": {action}}}')
+
+
+def _seq(jvm: Any, items: Sequence[Any]) -> Any:
+    gathered = jvm.java.util.ArrayList()
+    for item in items:
+        gathered.add(item)
+    return jvm.scala.jdk.javaapi.CollectionConverters.asScala(gathered).toSeq()
+
+
+def _items(seq: Any) -> list[Any]:
+    return [seq.apply(number) for number in range(seq.length())]
