@@ -182,7 +182,8 @@ def _sentences(error: ValidationError) -> Iterator[str]:
             yield f"{key} is missing"
         else:
             said = problem["msg"].removeprefix("Value error, ")
-            yield f"{key} is {problem['input']!r}: {said}" if key else said  # no key: of the file as a whole
+            given = "" if isinstance(problem["input"], dict) else f" is {problem['input']!r}"
+            yield f"{key}{given}: {said}" if key else said  # no key: of the file as a whole
 
 
 def _keys(location: Sequence[str]) -> list[str]:
