@@ -90,8 +90,8 @@ def test_fit_leaves_no_sample_behind(lake):
 def test_progress_lines(lake):
     assert lake.lines[0].startswith(f"sample: {ROWS} rows of {lake.config.source.table} at version 0, ")
     assert "set aside: 1 rows, zero" in lake.lines
-    written = f"writing {ROWS} rows of {lake.config.source.table} at version 0 to {lake.config.apply.target}"
-    assert f"{written}, engine arrow" in lake.lines
+    written = f"writing {ROWS + 3} rows of {lake.config.source.table} at version 0 to {lake.config.apply.target}"
+    assert f"{written}, engine direct, 1 chunks" in lake.lines
 
 
 def test_the_same_fit_again_has_the_same_fingerprint(lake):
@@ -141,14 +141,15 @@ def test_no_statistics_are_gathered_on_vectors(lake):
     assert {name for stat in stats for name in stat.get("nullCount", {})} == {"id", "title"}
 
 
-def test_an_existing_target_is_left_alone(lake):
-    with pytest.raises(AdaptorError, match=r"exists already; set apply.if_exists=replace"):
-        apply_table(lake.spark, lake.config, quiet)
+def test_a_target_that_holds_this_version_is_left_alone(lake):
+    lines: list[str] = []
+    assert apply_table(lake.spark, lake.config, lines.append).written == 0
+    assert lines == [f"{lake.config.apply.target} holds {lake.applied.source} by this artifact already: nothing to do"]
     assert len(lake.spark.sql(f"DESCRIBE HISTORY {lake.applied.target.identifier}").collect()) == 1
 
 
-def test_replace_is_one_commit_and_gives_the_same_rows(lake):
-    config = lake.again("replaced", apply={"if_exists": "replace"})
+def test_a_rebuild_is_one_commit_and_gives_the_same_rows(lake):
+    config = lake.again("replaced", apply={"rebuild": True})
     first, second = (apply_table(lake.spark, config, quiet) for _ in range(2))
     assert second.written == first.written == ROWS
     history = lake.spark.sql(f"DESCRIBE HISTORY {second.target.identifier}").collect()
@@ -190,12 +191,12 @@ def test_any_column_can_be_carried(lake):
 @pytest.mark.parametrize("bad_rows", ["quarantine", "null"])
 def test_the_engines_write_the_same(lake, bad_rows):
     written = []
-    for engine in ("arrow", "pandas_udf"):
+    for engine in ("direct", "arrow", "pandas_udf"):
         config = lake.again(f"{engine}_{bad_rows}", apply={"engine": engine, "bad_rows": bad_rows})
         applied = apply_table(lake.spark, config, quiet)
         rows = applied.target.read(lake.spark)
         written.append((applied.written, rows.dtypes, rows.orderBy("id").collect()))
-    assert written[0] == written[1]
+    assert written[0] == written[1] == written[2]
     assert written[0][0] == (ROWS if bad_rows == "quarantine" else ROWS + len(BAD))
 
 
@@ -248,7 +249,7 @@ def test_a_column_that_the_target_would_have_twice(lake):
 
 @pytest.mark.parametrize("what", ["target", "quarantine"])
 def test_the_source_is_never_overwritten(lake, what):
-    config = lake.again("onto_itself", apply={what: lake.config.source.table, "if_exists": "replace"})
+    config = lake.again("onto_itself", apply={what: lake.config.source.table, "rebuild": True})
     with pytest.raises(AdaptorError, match=f"apply.{what} is the source table itself"):
         apply_table(lake.spark, config, quiet)
     assert TableRef(lake.config.source.table).pinned(lake.spark).version == 0

@@ -95,7 +95,7 @@ def test_an_old_quarantine_is_emptied_and_a_foreign_table_left_alone(spark, tabl
     vectors = [*clustered(100), np.zeros(32)]
     docs = save_delta(embeddings_frame(spark, vectors), tables / "bad" / "docs")
     given = {"source": {"table": docs}, "fit": {"candidates": ["svd"]}}
-    apply = {"target": str(tables / "bad" / "nested"), "if_exists": "replace"}
+    apply = {"target": str(tables / "bad" / "nested")}
     settings = config(tables, "bad", apply=apply)
     settings = settings.model_copy(update={"source": settings.source.model_copy(update=given["source"])})
     fit_table(spark, settings, quiet)

@@ -46,7 +46,7 @@ def apply_changes(work: Work, report: Callable[[str], None]) -> Written:
     now = int(work.source.version or 0)
     if now == last:
         report(f"{work.target.where} holds {work.source} already: nothing to do")
-        return Written(now, 0, {}, 0, up_to_date=True)
+        return Written(now, 0, {}, 0)
     reader = work.spark.read.format("delta").option("readChangeFeed", "true")
     reader = reader.option("startingVersion", last + 1).option("endingVersion", now)
     report(f"merging the changes of versions {last + 1} to {now} into {work.target.where}")

@@ -39,7 +39,6 @@ class Written:
     bad_rows: Mapping[str, int]
     quarantined: int
     removed: int = 0
-    up_to_date: bool = False
 
 
 def build(work: Work, report: Callable[[str], None]) -> Written:
@@ -55,7 +54,7 @@ def build(work: Work, report: Callable[[str], None]) -> Written:
         require_replaceable(work, before.properties)
         if not work.settings.rebuild and _holds(before.properties, work):
             report(f"{work.target.where} holds {work.source} by this artifact already: nothing to do")
-            return Written(int(before.properties[VERSION]), before.rows or 0, {}, 0, up_to_date=True)
+            return Written(int(before.properties[VERSION]), 0, {}, 0)
     work, staging = _begin(work, location, report)
     try:
         return _build(work, staging, location, report)
@@ -150,11 +149,8 @@ def _quarantine(work: Work, staging: Staging, note: Mapping[str, str]) -> None:
     """Write the bad rows to their table, or take those of an earlier run out of it."""
     if not work.lists_bad:
         return
-    there = work.quarantine.exists(work.spark)
-    if there and "matryoshka.source" not in work.quarantine.properties(work.spark):
-        raise AdaptorError(f"{work.quarantine} is a table that apply did not write; name another apply.quarantine")
     bad = staging.bad_rows()
-    if bad is not None or there:
+    if bad is not None or work.quarantine.exists(work.spark):
         empty = work.spark.createDataFrame([], "id string, reason string")
         write_table(empty if bad is None else bad, work.quarantine, note)
 

@@ -29,7 +29,7 @@ def apply_stream(work: Work, report: Callable[[str], None]) -> Written:
     target = DeltaLog(work.spark, location)
     if last == work.source.version:
         report(f"{work.target.where} holds {work.source} already: nothing to do")
-        return Written(last, 0, {}, 0, up_to_date=True)
+        return Written(last, 0, {}, 0)
     made = target.snapshot().properties[BUILD]
     merges: list[Merged] = []
 

@@ -128,3 +128,6 @@ def _require_apart(work: Work) -> None:
             raise AdaptorError(f"{key} is the source table itself, {work.source}; name another table")
     if work.target.identifier == work.quarantine.identifier:
         raise AdaptorError(f"apply.target and apply.quarantine are both {work.target}; name another table")
+    there = work.lists_bad and work.quarantine.exists(work.spark)
+    if there and "matryoshka.source" not in work.quarantine.properties(work.spark):
+        raise AdaptorError(f"{work.quarantine} is a table that apply did not write; name another apply.quarantine")
