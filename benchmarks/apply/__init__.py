@@ -1,0 +1,1 @@
+"""What apply costs, beside what else does the same work, on made data: `docs/performance.md`."""

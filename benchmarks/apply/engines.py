@@ -1,0 +1,117 @@
+"""Rows a second of every engine, and of everything else that does the same work."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from urllib.parse import unquote, urlparse
+
+from pyspark.sql import SparkSession
+
+from benchmarks.apply import rivals
+from benchmarks.apply.made import DIMS, ENGINES, WIDTH, applied, artifact, remove, rows_of, session, source, warm_up
+from benchmarks.apply.report import met, table
+
+TITLE = "Rows a second, and what else does the same"
+ROWS, FEW, REPEATS = 200_000, 2_000, 3
+WIDER = (*DIMS, WIDTH)
+
+# What the default engine is measured against: at least so many times its rows a second.
+NAIVE, NO_ENGINE, PCA, FAISS = "naive pandas UDF", "no engine: pyarrow, NumPy, pyarrow", "Spark ML's PCA", "faiss"
+TARGETS = {(NAIVE, DIMS): 2.5, (NAIVE, WIDER): 4.0, (NO_ENGINE, DIMS): 0.8, (NO_ENGINE, WIDER): 0.8, (PCA, (256,)): 5.0}
+
+Way = tuple[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Made:
+    """A table of random rows: Spark reads it as Delta, others its files."""
+
+    rows: int
+    path: str
+    files: list[str]
+
+    @classmethod
+    def of(cls, spark: SparkSession, folder: Path, rows: int) -> Made:
+        path = source(spark, folder, rows)
+        urls = spark.read.format("delta").load(path).inputFiles()
+        return cls(rows, path, [unquote(urlparse(url).path) for url in urls])
+
+
+def measure(folder: Path, scale: float) -> str:
+    """Every way three times, in turn; medians, and the default engine's against each."""
+    spark, target = session(), folder / "target"
+    few, all_rows = (Made.of(spark, folder, rows) for rows in (FEW, rows_of(scale, ROWS)))
+    default, pool = warm_up(spark, folder), rivals.Pool()
+    ways = _ways(spark, folder, all_rows, pool, target)
+    seconds: dict[tuple[Way, int], list[float]] = {(way, made.rows): [] for way in ways for made in (few, all_rows)}
+    for repeat in range(REPEATS):
+        for way, run in ways.items():
+            for made in (few, all_rows):
+                remove(target)
+                started = time.perf_counter()
+                run(made)
+                seconds[way, made.rows].append(time.perf_counter() - started)
+            print(
+                f"{repeat + 1}/{REPEATS} {way[0]} {_written(way[1])}: {seconds[way, made.rows][-1]:.1f} s", flush=True
+            )
+    pool.close()
+    spark.stop()
+    medians = {key: statistics.median(found) for key, found in seconds.items()}
+    return _text(all_rows.rows, default, {way: (medians[way, FEW], medians[way, all_rows.rows]) for way in ways})
+
+
+def _ways(
+    spark: SparkSession, folder: Path, largest: Made, pool: rivals.Pool, target: Path
+) -> dict[Way, Callable[[Made], object]]:
+    model = rivals.pca_model(spark, largest.path, 256)
+    transform = rivals.faiss_transform(largest.files, folder / "faiss", 256)
+
+    def ours(made: Made, fitted: str, engine: str) -> object:
+        return applied(spark, folder, made.path, fitted, engine=engine)
+
+    def naive(made: Made, dims: tuple[int, ...]) -> None:
+        rivals.naive(spark, made.path, target, dims)
+
+    def no_engine(made: Made, dims: tuple[int, ...]) -> None:
+        pool.numpy(made.files, target, dims)
+
+    ways: dict[Way, Callable[[Made], object]] = {}
+    for dims in (DIMS, WIDER):
+        fitted = artifact(folder, dims)
+        ways |= {(engine, dims): partial(ours, fitted=fitted, engine=engine) for engine in ENGINES}
+        ways |= {(NAIVE, dims): partial(naive, dims=dims), (NO_ENGINE, dims): partial(no_engine, dims=dims)}
+    ways[PCA, (256,)] = lambda made: rivals.pca(spark, made.path, target, model)
+    ways[FAISS, DIMS] = lambda made: pool.faiss(made.files, target, DIMS, transform)
+    return ways
+
+
+def _text(rows: int, default: str, seconds: dict[Way, tuple[float, float]]) -> str:
+    """`seconds` of each way: of few rows, and of all."""
+    whole = {way: rows / late for way, (_, late) in seconds.items()}
+    added = {way: (rows - FEW) / max(late - early, 1e-9) for way, (early, late) in seconds.items()}
+    lines = []
+    for way in seconds:
+        name, dims = way
+        ours = (default, dims if dims in (DIMS, WIDER) else DIMS)
+        ratio, target = whole[ours] / whole[way], TARGETS.get(way)
+        verdict = ("", "") if target is None else (f"at least {target}", met(ratio >= target))
+        shown = f"**{name}**, the default" if name == default else name
+        past = f"{added[way]:,.0f}", f"{added[ours] / added[way]:.2f}"
+        lines.append([shown, _written(dims), f"{whole[way]:,.0f}", f"{ratio:.2f}", *verdict, *past])
+    return (
+        f"{rows:,} x {WIDTH} float32, medians of {REPEATS} in turn over the same files. An engine's time is that of "
+        "the whole apply job: opening, checks, counts, commit. The others check nothing; no engine and faiss write "
+        "plain Parquet in two processes, which have started before. Spark ML's PCA writes 256 alone; it stands against "
+        f"64+128+256. `ahead`: the default's rows a second over this way's. The last two columns take off what {FEW:,} "
+        "rows cost, so that they show what a row adds where the table is large.\n\n"
+        + table(["way", "written", "rows/s", "ahead", "target", "", "rows/s past the start", "ahead"], lines)
+    )
+
+
+def _written(dims: tuple[int, ...]) -> str:
+    return "+".join(map(str, dims))

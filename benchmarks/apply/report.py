@@ -1,0 +1,38 @@
+"""docs/performance.md: one section a measurement, each rewritten by itself."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "performance.md"
+HEAD = "# Performance\n\nWritten by `make bench-apply`, on made data: random numbers, which no codec makes smaller.\n"
+
+
+def put_section(title: str, text: str, order: Sequence[str]) -> None:
+    """Write `text` under `title`, in the place that `order` gives it; the other sections stay."""
+    old = DOCUMENT.read_text() if DOCUMENT.exists() else ""
+    found = dict(re.findall(r"^## (.+)\n\n(.*?)(?=\n^## |\Z)", old, re.MULTILINE | re.DOTALL)) | {title: text}
+    DOCUMENT.write_text(HEAD + "".join(f"\n## {name}\n\n{found[name].strip()}\n" for name in order if name in found))
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A Markdown table, and the machine that its figures come from."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines) + f"\n\n{machine()}\n"
+
+
+def met(reached: bool) -> str:
+    """The verdict on a target."""
+    return "met" if reached else "**not met**"
+
+
+def machine() -> str:
+    """Where this was measured, and with what."""
+    found = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    cores = len(os.sched_getaffinity(0))
+    used = ", ".join(f"{name} {version(name)}" for name in ("pyspark", "delta-spark", "pyarrow", "numpy"))
+    return f"{cores} cores of {found.group(1) if found else 'an unnamed CPU'}; {used}."
