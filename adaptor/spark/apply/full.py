@@ -52,7 +52,7 @@ def build(work: Work, report: Callable[[str], None]) -> Written:
     before = target.snapshot()
     if before.version >= 0:
         require_replaceable(work, before.properties)
-        if not work.settings.rebuild and _holds(before.properties, work):
+        if not work.settings.rebuild and _holds(before, work):
             report(f"{work.target.where} holds {work.source} by this artifact already: nothing to do")
             return Written(int(before.properties[VERSION]), 0, {}, 0)
     work, staging = _begin(work, location, report)
@@ -70,8 +70,10 @@ def build(work: Work, report: Callable[[str], None]) -> Written:
         raise
 
 
-def _holds(properties: Mapping[str, str], work: Work) -> bool:
-    return (properties.get("matryoshka.key"), properties.get(VERSION)) == (work.key, str(work.source.version))
+def _holds(target: Snapshot, work: Work) -> bool:
+    """Whether nothing has changed since the target was published; in place that was the source's last commit."""
+    applied = target.version - 1 if work.in_place else work.source.version
+    return (target.properties.get("matryoshka.key"), target.properties.get(VERSION)) == (work.key, str(applied))
 
 
 def _begin(work: Work, location: str, report: Callable[[str], None]) -> tuple[Work, Staging]:

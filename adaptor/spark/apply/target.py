@@ -76,8 +76,9 @@ def target_properties(work: Work, source: Snapshot, schema: StructType) -> dict[
         found[f"delta.constraints.matryoshka_{column.name}"] = (
             f"`{column.name}` IS NULL OR {size}(`{column.name}`) = {width}"
         )
-    plain = [quoted(field.name) for field in schema if isinstance(field.dataType, SKIPPABLE)]
-    found["delta.dataSkippingStatsColumns"] = ",".join(plain)
+    partitions = source.metadata["partitionColumns"] if work.in_place else []
+    plain = [f.name for f in schema if isinstance(f.dataType, SKIPPABLE) and f.name not in partitions]
+    found["delta.dataSkippingStatsColumns"] = ",".join(map(quoted, plain))
     if work.settings.mode != "full":
         found["delta.enableDeletionVectors"] = "true"  # a night's changes touch rows, not whole files
     return found

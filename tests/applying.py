@@ -1,0 +1,65 @@
+"""Small tables for the tests of apply: an artifact that is a rotation, a source, and a config that applies it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pyspark.sql import Row, SparkSession
+from synthetic import clustered, embeddings_frame, rotation, save_delta, small_config, write_config
+
+from adaptor import Adaptor
+from adaptor.artifact import publish
+from adaptor.config import Config, load_config
+from adaptor.maps import Map
+from adaptor.spark.apply import Applied, apply_table
+
+ADAPTOR = Adaptor(Map(rotation()), (4, 8, 16), int8_scales=np.full(32, 1e-2, np.float32))
+
+
+@dataclass
+class Bench:
+    """A source table under `folder`, and what was said by the last run."""
+
+    spark: SparkSession
+    folder: Path
+    said: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        publish(ADAPTOR, str(self.folder / "artifact"))
+
+    @property
+    def docs(self) -> str:
+        return str(self.folder / "docs")
+
+    def save(self, vectors: Any, ids: Any = None, files: int = 3, mode: str = "errorifexists") -> None:
+        """Rows of the source, in so many files."""
+        save_delta(embeddings_frame(self.spark, vectors, ids).repartition(files, "id"), self.docs, mode)
+
+    def config(self, name: str, **apply: Any) -> Config:
+        settings = {"target": str(self.folder / name), "carry": ["title"], **apply}
+        source = settings.pop("source", {})
+        given = small_config(self.folder, self.docs, apply=settings, source={"table": self.docs, **source})
+        return load_config(write_config(self.folder / f"{name}.yaml", given))
+
+    def apply(self, name: str, **apply: Any) -> Applied:
+        self.said = []
+        return apply_table(self.spark, self.config(name, **apply), self.said.append)
+
+    def rows(self, name: str) -> list[Row]:
+        return self.spark.read.format("delta").load(str(self.folder / name)).orderBy("id").collect()
+
+    def sql(self, text: str) -> list[Row]:
+        """SQL in which `docs` is the source."""
+        return self.spark.sql(text.replace("docs", f"delta.`{self.docs}`")).collect()
+
+    def versions(self, name: str) -> int:
+        """Commits of a table."""
+        return len(list((self.folder / name / "_delta_log").glob("*.json")))
+
+
+def vectors(rows: int, bad: bool = True, seed: int = 0) -> list[Any]:
+    """Good rows, and with `bad` three that are not."""
+    return [*clustered(rows, seed=seed), *([None, np.zeros(32), np.ones(3)] if bad else [])]

@@ -1,0 +1,156 @@
+"""The direct engine: what it writes is what Spark's own reading and writing gives, or it leaves the table to that."""
+
+import json
+from datetime import date, datetime
+from decimal import Decimal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as parquet
+import pytest
+from applying import ADAPTOR, Bench, vectors
+from synthetic import clustered
+
+from adaptor import AdaptorError
+from adaptor.kernel import Kernel
+from adaptor.spark.apply.engines.parquet import Split, Statistics, adapt_splits
+
+
+@pytest.fixture
+def bench(spark, tmp_path):
+    return Bench(spark, tmp_path)
+
+
+def test_every_row_is_in_exactly_one_split(tmp_path):
+    """Wherever a file of ten row groups is cut."""
+    x = clustered(1000)
+    lists = pa.FixedSizeListArray.from_arrays(pa.array(x.ravel()), 32).cast(pa.list_(pa.float32()))
+    source = str(tmp_path / "source.parquet")
+    parquet.write_table(pa.table({"id": np.arange(1000), "embedding": lists}), source, row_group_size=100)
+    size = (tmp_path / "source.parquet").stat().st_size
+    kept = pa.schema([("id", pa.int64())])
+    for step in (size, size // 2 + 1, size // 7, 501):
+        found = []
+        for start in range(0, size, step):
+            folder = tmp_path / f"out-{step}-{start}"
+            split = Split(source, start, min(start + step, size))
+            output = adapt_splits(
+                Kernel(ADAPTOR), "id", "embedding", kept, False, str(folder), str(folder / "bad"), [split]
+            )
+            for written in output.good:
+                table = parquet.read_table(folder / written.name)
+                assert (len(table), written.stats["numRecords"]) == (output.seen, output.seen)
+                found.append(table)
+        whole = pa.concat_tables(found).sort_by("id")
+        assert whole["id"].to_pylist() == list(range(1000))
+        expected = ADAPTOR.encode(x, 8)
+        np.testing.assert_allclose(np.array(whole["embedding_8"].to_pylist()), expected, atol=1e-6)
+
+
+def test_a_failing_task_leaves_no_file(tmp_path):
+    lists = pa.array([[1.0] * 32] * 5, pa.list_(pa.float32()))
+    parquet.write_table(pa.table({"id": ["a"] * 5, "embedding": lists}), tmp_path / "source.parquet")
+    kept = pa.schema([("id", pa.int64())])  # "a" is no number
+    split = Split(str(tmp_path / "source.parquet"), 0, 1 << 30)
+    with pytest.raises(pa.ArrowInvalid):
+        adapt_splits(Kernel(ADAPTOR), "id", "embedding", kept, False, str(tmp_path / "out"), str(tmp_path), [split])
+    assert not (tmp_path / "out").exists()
+
+
+def test_carried_columns_are_read_as_spark_wrote_them(bench):
+    docs = bench.spark.sql("SELECT id, CAST(id AS STRING) AS name, ARRAY_REPEAT(CAST(id + 1 AS FLOAT), 32) AS embedding,"
+        " IF(id = 3, NULL, id % 2 = 0) AS flag, CAST(id AS TINYINT) AS tiny, CAST(id AS SMALLINT) AS small,"
+        " CAST(id / 7 AS DECIMAL(20, 5)) AS price, CAST(id AS FLOAT) / 3 AS share, CAST(id AS DOUBLE) / 3 AS exact,"
+        " DATE'1500-01-01' + CAST(id AS INT) AS day, TIMESTAMP'1800-01-01 00:00:01' + MAKE_INTERVAL(id * 20) AS at,"
+        " TIMESTAMP_NTZ'2024-01-01 00:00:01.000123' AS local FROM RANGE(20)")  # fmt: skip
+    docs.write.format("delta").save(bench.docs)
+    carry = [name for name in docs.columns if name not in ("id", "embedding")]
+    for engine in ("direct", "arrow"):
+        bench.apply(engine, engine=engine, carry=carry)
+    assert bench.rows("direct") == bench.rows("arrow")
+    row = bench.rows("direct")[7]
+    assert (row.day, row.price, row.local) == (
+        date(1500, 1, 8), Decimal("1.00000"), datetime(2024, 1, 1, 0, 0, 1, 123)
+    )  # fmt: skip
+    bounded = bench.spark.read.format("delta").load(str(bench.folder / "direct")).where("id > 100").inputFiles()
+    assert len(bounded) == 1, "every file is there"
+    assert bench.rows("direct")[3].flag is None
+
+
+def test_deleted_rows_stay_deleted(bench):
+    bench.save(vectors(200))
+    bench.sql("ALTER TABLE docs SET TBLPROPERTIES ('delta.enableDeletionVectors' = true)")
+    bench.sql("DELETE FROM docs WHERE id < 'd010' OR id = 'd201'")
+    log = sorted((bench.folder / "docs" / "_delta_log").glob("*.json"))[-1].read_text()
+    assert '"deletionVector"' in log, "the delete marked rows"
+    applied = bench.apply("direct", engine="direct")
+    assert (applied.written, dict(applied.bad_rows)) == (190, {"null": 1, "width 3 instead of 32": 1})
+    assert [row.id for row in bench.rows("direct")] == [f"d{i:03d}" for i in range(10, 200)]
+
+
+@pytest.mark.parametrize(
+    ("change", "source", "carry", "reason"),
+    [
+        ("ALTER TABLE docs SET TBLPROPERTIES ('delta.columnMapping.mode' = 'name')", {}, [], "maps column names"),
+        ("SELECT 1", {"where": "id < 'd050'"}, [], "source.where is SQL"),
+        ("ALTER TABLE docs ADD COLUMN tags ARRAY<STRING>", {}, ["tags"], "column 'tags' is array<string>"),
+    ],
+)
+def test_what_it_can_not_read_goes_the_ordinary_way(bench, change, source, carry, reason):
+    bench.save(vectors(100))
+    bench.sql(change)
+    bench.apply("auto", source=source, carry=carry)
+    assert any(line.startswith("engine arrow, not direct:") and reason in line for line in bench.said)
+    assert len(bench.rows("auto")) == (50 if source else 100)
+    with pytest.raises(AdaptorError, match=f"apply.engine=direct can't read .*{reason}.*set apply.engine=auto"):
+        bench.apply("asked", source=source, carry=carry, engine="direct")
+
+
+def test_a_partitioned_source(bench):
+    bench.spark.sql("SELECT id, id % 3 AS part, ARRAY_REPEAT(CAST(id + 1 AS FLOAT), 32) AS embedding FROM RANGE(30)").write.format(
+        "delta"
+    ).partitionBy("part").save(bench.docs)
+    bench.apply("without", carry=[])
+    assert "engine direct" in bench.said[-1]
+    assert [row.id for row in bench.rows("without")] == list(range(30))
+    bench.apply("with", carry=["part"])
+    assert bench.said[0].startswith("engine arrow, not direct: part stands in the folders' names")
+    assert [(row.id, row.part) for row in bench.rows("with")] == [(i, i % 3) for i in range(30)]
+
+
+def test_files_are_neither_too_small_nor_too_many(bench):
+    bench.save(vectors(300, bad=False), files=12)
+    bench.apply("direct", engine="direct")
+    found = bench.spark.read.format("delta").load(str(bench.folder / "direct"))
+    assert len(found.inputFiles()) == 1
+
+
+def test_statistics_let_delta_skip_files(bench):
+    bench.spark.sql("SELECT id, ARRAY_REPEAT(CAST(id + 1 AS FLOAT), 32) AS embedding FROM RANGE(100)").repartitionByRange(
+        4, "id"
+    ).write.format("delta").save(bench.docs)
+    bench.apply("direct", carry=[], chunk_bytes=1)
+    target = bench.spark.read.format("delta").load(str(bench.folder / "direct"))
+    assert len(target.inputFiles()) == 4
+    row = target.where("id = 99").select("id", "_metadata.file_path").collect()[0]
+    stats = [
+        json.loads(json.loads(line)["add"]["stats"])
+        for line in sorted((bench.folder / "direct" / "_delta_log").glob("*.json"))[0].read_text().splitlines()
+        if '"add"' in line
+    ]
+    assert row.id == 99
+    assert sorted((stat["minValues"]["id"], stat["maxValues"]["id"]) for stat in stats)[-1][1] == 99
+    assert {name for stat in stats for name in stat["nullCount"]} == {"id"}
+
+
+def test_bounds_are_exact_or_not_there():
+    stats = Statistics()
+    for texts in (["b", None], ["a" * 40, "c"], ["d"]):
+        numbers = list(range(len(texts)))
+        stats.add(pa.RecordBatch.from_pydict({"text": pa.array(texts), "number": numbers}), ["text", "number"])
+    assert stats.found() == {
+        "numRecords": 5,
+        "minValues": {"number": 0},
+        "maxValues": {"number": 1},
+        "nullCount": {"text": 1, "number": 0},
+    }
