@@ -7,10 +7,10 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 unexport SPARK_HOME SPARK_CONF_DIR PYTHONPATH PYSPARK_PYTHON PYSPARK_DRIVER_PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-slow lint check bench-quality bench-fit clean
+.PHONY: help quickstart test test-slow lint check bench-quality bench-learning-curve bench-fit clean
 
 help:  ## list what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 quickstart: $(VENV)/run.stamp  ## from SciFact in a Delta table to nested columns and a table of what was kept
 	@tools/quickstart.sh
@@ -26,8 +26,12 @@ lint: $(VENV)/full.stamp  ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench-quality: $(VENV)/full.stamp  ## every candidate on every collection: docs/quality.md (QUALITY_DATA=DIR adds yours)
+bench-quality: $(VENV)/full.stamp  ## every candidate on every collection: docs/quality.md, README's table (QUALITY_DATA=DIR adds yours)
 	$(BIN)/python -m benchmarks.quality
+	$(BIN)/python -m benchmarks.readme_table
+
+bench-learning-curve: $(VENV)/full.stamp  ## what more rows and more queries give: docs/learning-curve.md
+	$(BIN)/python -m benchmarks.learning_curve
 
 bench-fit: $(VENV)/full.stamp  ## what a fit costs beside one SVD and one neighbour search
 	$(BIN)/python -m benchmarks.fit_time

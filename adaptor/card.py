@@ -39,6 +39,18 @@ def model_card(adaptor: Adaptor) -> str:
             f"\nJudgments of {judged['labelled']} queries: {judged['share']:.0%} of the way was taken, "
             f"nDCG@10 {judged['gain']:+.4f} on held-out ones."
         )
+    if metrics["strata"]:
+        lines += [
+            "",
+            "The same by stratum, neighbours of held-out rows looked for among rows of all strata:",
+            "",
+            f"| stratum | held-out rows | candidate | {' | '.join(dims)} |",
+            f"|---|---|---|{'---|' * len(dims)}",
+        ]
+    for label, part in metrics["strata"].items():
+        for name, overlap in part["overlap"].items():
+            cells = " | ".join(f"{overlap[dim]:.4f}" for dim in dims)
+            lines.append(f"| {label.replace('|', '')} | {part['held_out_rows']} | {name} | {cells} |")
     lines += [
         "",
         "```python",

@@ -44,6 +44,7 @@ class Sample(Section):
     folder: Name  # where it is materialised; every worker must see it
     rows: Count = 100_000
     seed: int = 0
+    stratum: Name | None = None  # a column, such as language: as many rows of each, and each reported apart
 
 
 class QueryLog(Section):

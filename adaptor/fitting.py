@@ -18,6 +18,7 @@ from adaptor.making import LEAST_QUERIES, Made, Maker
 from adaptor.maps import Sides
 from adaptor.sample import Judgments, Sample, in_memory
 from adaptor.settings import CandidateName, FitSettings
+from adaptor.strata import as_labels, hold_out, overlap_by_stratum
 from adaptor.supervise import LEAST_LABELLED, Supervised, choose_share
 from adaptor.vectors import Float32, as_embeddings, check_dims
 from adaptor.workers import Workers
@@ -50,23 +51,31 @@ def fit(
     judgments: object = None,
     seed: int = 0,
     settings: FitSettings = FitSettings(),
+    strata: object = None,
 ) -> Adaptor:
     """Fit an adaptor in memory, without Spark.
 
     `corpus (n, D)`; `queries (q, D)`, a log of them, no labels needed; `judgments (j, 3)`: query
-    row, corpus row, grade. A tenth of the corpus, 1,000 rows at most, and a fifth of the queries
-    are held out to choose among candidates. Raises `AdaptorError` for bad rows, dims above D,
-    judgments of rows that are not there, and samples too small.
+    row, corpus row, grade; `strata (n,)`, a label a corpus row, such as its language: a share of
+    each is held out, and `metrics["strata"]` reports each apart. A tenth of the corpus, 1,000 rows
+    at most, and a fifth of the queries are held out to choose among candidates. Raises
+    `AdaptorError` for bad rows, dims above D, judgments or strata of rows that are not there, and
+    samples too small.
     """
     rows = as_embeddings(corpus, "corpus")
     order = np.random.default_rng(seed).permutation(len(rows))
     count = min(1000, len(rows) // 10)
+    labels = None if strata is None else as_labels(strata, len(rows))
+    held = order[:count]
+    if labels is not None:
+        held = order[hold_out(labels, order, count / max(len(rows), 1))[order]]
     sample = Sample(
-        train=in_memory(rows[order[count:]]),
-        held_out=in_memory(rows[order[:count]]),
+        train=in_memory(rows[order[~np.isin(order, held)]]),
+        held_out=in_memory(rows[held]),
         whole=in_memory(rows),
         queries=None if queries is None else as_embeddings(queries, "queries", rows.shape[1]),
         judgments=_graded(judgments, rows, queries),
+        strata=None if labels is None else labels[held],
     )
     return fit_sample(sample, dims, settings, seed)
 
@@ -107,6 +116,7 @@ def fit_sample(
     if not scores:
         raise AdaptorError(f"no candidate is left: {'; '.join(f'{k}: {v}' for k, v in skipped.items())}")
     winner = max(scores, key=lambda score: score.mean).candidate  # the first of equals
+    strata = _by_stratum(sample, judge, winner, made[winner].sides, dims)
 
     maker = Maker(sample.whole, sample.queries if asked is not None else None, dims, settings, seed, workers)
     sides = maker.again(winner, made[winner], nested)
@@ -127,7 +137,7 @@ def fit_sample(
             "queries": 0 if asked is None or sample.queries is None else len(sample.queries),
             "judged_queries": len(sample.judgments),
         },
-        metrics=_metrics(scores, skipped, judge, nested, supervised),
+        metrics=_metrics(scores, skipped, judge, nested, supervised) | {"strata": strata},
         int8_scales=Int8Codec.fit(sides.corpus(sample.whole.rows)).scales,
     )
 
@@ -143,6 +153,17 @@ def _metrics(
         "left_out": skipped,
         "supervised": asdict(supervised) if supervised else None,
     }
+
+
+def _by_stratum(sample: Sample, judge: Judge, winner: str, sides: Sides, dims: tuple[int, ...]) -> dict[str, Any]:
+    """What the winner, SVD and truncation keep of each stratum's held-out rows; nothing where there are no strata."""
+    if sample.strata is None:
+        return {}
+    if judge.side == "query":  # strata are those of rows, so rows judge here
+        judge, _ = _choose_judge(sample, None, None, dims)
+    corpus = sample.train.rows
+    made = {"truncation": candidates.truncation(corpus), "svd": candidates.svd(corpus), winner: sides}
+    return overlap_by_stratum(judge, sample.strata, made, corpus)
 
 
 def _choose_judge(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,6 +33,10 @@ class Judge:
         """What `rows` ought to find is what `reference` finds at full width."""
         width = reference.corpus.out_width
         return cls(rows, side, _found(reference, rows, side, corpus, width), dims)
+
+    def part(self, chosen: NDArray[np.bool_]) -> Judge:
+        """The judge that holds only the chosen rows, `chosen (h,)`."""
+        return replace(self, rows=self.rows[chosen], expected=self.expected[chosen])
 
     def overlap(self, sides: Sides, corpus: Float32) -> dict[int, float]:
         """Overlap@10 at each dim: the mean share of expected rows that are found."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
 from adaptor.batches import ArrayBatches, Batches
 from adaptor.vectors import Float32
 
@@ -21,13 +24,17 @@ class Fold:
 
 @dataclass(frozen=True)
 class Sample:
-    """What a fit learns from. `judgments` name rows of `queries` and of `whole`."""
+    """What a fit learns from. `judgments` name rows of `queries` and of `whole`.
+
+    `strata (h,)` are the labels of the held-out rows, such as languages, where they are told apart.
+    """
 
     train: Fold
     held_out: Fold
     whole: Fold
     queries: Float32 | None = None
     judgments: Judgments = field(default_factory=dict)
+    strata: NDArray[np.object_] | None = None
 
 
 def in_memory(rows: Float32) -> Fold:

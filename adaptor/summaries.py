@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rich.markup import escape
 from rich.table import Table
 
 from adaptor.cli import console
@@ -11,6 +12,7 @@ from adaptor.cli import console
 GIB = 1 << 30
 
 if TYPE_CHECKING:
+    from adaptor.artifact import Adaptor
     from adaptor.spark.apply import Applied, Plan
     from adaptor.spark.evaluate import Evaluated
     from adaptor.spark.fit import Fitted
@@ -31,6 +33,8 @@ def print_fitted(fitted: Fitted) -> None:
         cells = [f"{value:.4f}" for value in [*values, score["mean"]]]
         table.add_row(score["candidate"], *cells, f"{score['seconds']:.1f}")
     console.print(table)
+    if adaptor.metrics["strata"]:
+        console.print(_strata_fitted(adaptor))
     winner = adaptor.config["candidate"]
     for name, reason in adaptor.metrics["left_out"].items():
         console.print(f"left out     {name}: {reason}")
@@ -39,6 +43,21 @@ def print_fitted(fitted: Fitted) -> None:
     console.print(f"artifact     {fitted.path}   ({winner}, fingerprint {adaptor.fingerprint[:12]})")
     console.print(f"source       {fitted.source}, {sum(fitted.bad_rows.values())} bad rows set aside")
     console.print(f"took         {fitted.seconds:.0f} s")
+
+
+def _strata_fitted(adaptor: Adaptor) -> Table:
+    """What the winner, SVD and truncation keep of each stratum."""
+    table = Table(title="Held-out rows of each stratum, among rows of all strata", title_justify="left")
+    table.add_column("stratum")
+    table.add_column("rows", justify="right")
+    table.add_column("candidate")
+    for dim in adaptor.dims:
+        table.add_column(str(dim), justify="right")
+    for label, part in adaptor.metrics["strata"].items():
+        for name, overlap in part["overlap"].items():
+            cells = (f"{overlap[str(dim)]:.4f}" for dim in adaptor.dims)
+            table.add_row(escape(label), str(part["held_out_rows"]), name, *cells)
+    return table
 
 
 def print_applied(applied: Applied) -> None:
@@ -76,17 +95,26 @@ def print_plan(plan: Plan) -> None:
 
 
 def print_evaluated(evaluated: Evaluated) -> None:
-    """For each dim: truncation, SVD and the adaptor, with the paired interval against SVD."""
-    full = evaluated.value("original", evaluated.width)
+    """For each dim: truncation, SVD and the adaptor, with the paired interval against SVD; then each stratum apart."""
+    console.print(_kept(evaluated, None))
+    for label in evaluated.strata:
+        console.print(_kept(evaluated, label))
+    console.print(f"adaptor      {evaluated.candidate}, searched in the columns that apply wrote")
+    console.print(f"took         {evaluated.seconds:.0f} s")
+
+
+def _kept(evaluated: Evaluated, stratum: str | None) -> Table:
+    full = evaluated.value("original", evaluated.width, stratum=stratum)
+    of = f" of stratum {escape(stratum)}" if stratum else ""
     table = Table(
-        title=f"{evaluated.metric}: {full:.4f} at full width {evaluated.width}, {4 * evaluated.width} bytes a row",
+        title=f"{evaluated.metric}{of}: {full:.4f} at full width {evaluated.width}, {4 * evaluated.width} bytes a row",
         title_justify="left",
     )
     for name in ("dim", "truncation", "svd", "adaptor", "retention", "gain over svd, 95 % interval", "bytes a row"):
         table.add_column(name, justify="right")
     for dim in evaluated.dims:
-        values = [evaluated.value(name, dim) for name in ("truncation", "svd", "adaptor")]
-        low, high = evaluated.intervals[dim]
+        values = [evaluated.value(name, dim, stratum=stratum) for name in ("truncation", "svd", "adaptor")]
+        low, high = evaluated.intervals[stratum, dim]
         table.add_row(
             str(dim),
             *(f"{value:.4f}" for value in values),
@@ -94,6 +122,4 @@ def print_evaluated(evaluated: Evaluated) -> None:
             f"{values[-1] - values[-2]:+.4f} [{low:+.4f}, {high:+.4f}]",
             str(evaluated.stored_bytes(dim)),
         )
-    console.print(table)
-    console.print(f"adaptor      {evaluated.candidate}, searched in the columns that apply wrote")
-    console.print(f"took         {evaluated.seconds:.0f} s")
+    return table

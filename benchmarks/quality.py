@@ -190,6 +190,8 @@ def summary(results: dict[str, tuple[Cells, Cells]]) -> Iterable[str]:
 
 
 def main(names: list[str]) -> None:
+    from benchmarks import multilingual  # which measures by the functions above
+
     started = time.perf_counter()
     results: dict[str, tuple[Cells, Cells]] = {}
     sections: list[str] = []
@@ -207,6 +209,8 @@ def main(names: list[str]) -> None:
                 "",
             ]
         sections += [*overlaps(every, dims), "", *equal_bytes(name), "", "What shipped: " + "; ".join(notes) + ".", ""]
+    if set(multilingual.LANGUAGES) <= set(names):
+        sections += multilingual.section()
     head = [
         "# Quality",
         "",

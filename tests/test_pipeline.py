@@ -292,7 +292,7 @@ def test_evaluate_measures_neighbours_that_are_found_again(lake):
         expected = [overlap(nearest(y, y, 10, skip=itself), original).mean() for y in (adapted, cut)]
         assert evaluated.value("adaptor", dim) == pytest.approx(expected[0], abs=1e-3)
         assert evaluated.value("truncation", dim) == pytest.approx(expected[1], abs=1e-3)
-        low, high = evaluated.intervals[dim]
+        low, high = evaluated.intervals[None, dim]
         assert low <= evaluated.value("adaptor", dim) - evaluated.value("svd", dim) <= high
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 import numpy as np
+from numpy.typing import NDArray
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -20,13 +21,14 @@ from adaptor.layout import Encoding, bytes_of, column_of
 from adaptor.maps import Map
 from adaptor.metrics import judge, paired_interval
 from adaptor.spark.decoders import prefix_column
-from adaptor.spark.queries import read_queries, vectors_by_id
-from adaptor.spark.rows import reason
+from adaptor.spark.queries import read_queries, strata_by_id, vectors_by_id
+from adaptor.spark.rows import reason, stratum
 from adaptor.spark.runs import Figure, Run, record
-from adaptor.spark.sampling import place, sample
+from adaptor.spark.sampling import balanced, place, sample
 from adaptor.spark.search import View, exact_search
 from adaptor.spark.session import Clock
 from adaptor.spark.tables import TableRef, require_columns
+from adaptor.strata import check_count
 from adaptor.vectors import Float32, normalise, prefix
 
 BASELINE_ROWS = 50_000  # rows the SVD baseline is fitted on, those of the table if it has fewer
@@ -36,19 +38,20 @@ WRITTEN = {"layout": "columns", "encoding": "float32"}  # how a target is writte
 
 @dataclass(frozen=True)
 class Evaluated:
-    """Figures by candidate, dim and metric; intervals of the adaptor's gain over SVD by dim."""
+    """Figures by candidate, dim, metric and stratum; intervals of the adaptor's gain over SVD."""
 
     metric: str  # the one that leads: nDCG@10 or overlap@10
     width: int
     dims: tuple[int, ...]
     figures: list[Figure]
-    intervals: dict[int, tuple[float, float]]
+    intervals: dict[tuple[str | None, int], tuple[float, float]]  # by stratum, None for all, and dim
+    strata: tuple[str, ...]
     candidate: str
     seconds: float
 
-    def value(self, candidate: str, dim: int, metric: str | None = None) -> float:
-        wanted = (candidate, dim, metric or self.metric)
-        return next(f.value for f in self.figures if (f.candidate, f.dim, f.metric) == wanted)
+    def value(self, candidate: str, dim: int, metric: str | None = None, stratum: str | None = None) -> float:
+        wanted = (candidate, dim, metric or self.metric, stratum)
+        return next(f.value for f in self.figures if (f.candidate, f.dim, f.metric, f.stratum) == wanted)
 
     def stored_bytes(self, dim: int) -> int:
         """What the adaptor's prefix takes in a row of the target."""
@@ -59,7 +62,9 @@ def evaluate_table(spark: SparkSession, config: Config, report: Callable[[str], 
     """Search the target's nested columns, and the source by truncation, SVD and full width.
 
     With queries and judgments: nDCG@10, R@10, R@100, RR@10. Without: the share of each held-out
-    row's 10 nearest neighbours at full width that a prefix finds again.
+    row's 10 nearest neighbours at full width that a prefix finds again. With `sample.stratum` the
+    figures of each stratum stand beside those of all: of queries, where their table has the column;
+    without judgments of held-out rows, as many of each.
     """
     settings = config.evaluate
     assert settings is not None  # load_config has seen to it
@@ -70,8 +75,13 @@ def evaluate_table(spark: SparkSession, config: Config, report: Callable[[str], 
     rows = source.read(spark)
     if config.source.where:
         rows = rows.where(config.source.where)
+    column = config.sample.stratum
+    if column and not settings.judgments:
+        require_columns(rows, [column], source)
     rows = rows.select(
-        F.col(config.source.id).alias("id"), F.col(config.source.embedding).cast("array<float>").alias("embedding")
+        F.col(config.source.id).alias("id"),
+        F.col(config.source.embedding).cast("array<float>").alias("embedding"),
+        stratum(None if settings.judgments else column).alias("stratum"),
     )
     rows = rows.where(reason("id", "embedding", adaptor.width).isNull())
     total = rows.count()
@@ -84,25 +94,40 @@ def evaluate_table(spark: SparkSession, config: Config, report: Callable[[str], 
         if settings.queries is None:
             raise AdaptorError("evaluate.judgments needs evaluate.queries, the table with the queries' embeddings")
         names = config.source.id, config.source.embedding
-        asked = read_queries(spark, settings.queries, settings.judgments, *names, adaptor.width, judged_only=True)
-        questions = Questions(asked.ids, asked.vectors, asked.judgments)
+        asked = read_queries(spark, settings.queries, settings.judgments, *names, adaptor.width, True, column)
+        questions = Questions(asked.ids, asked.vectors, asked.judgments, asked.strata)
     else:
         # The far end of the order that samples are taken from: as far from a fit as there is.
-        far = rows.orderBy(place("id", config.sample.seed).desc(), "id").limit(settings.held_out)
-        questions = Questions(*vectors_by_id(far), None)
+        at = place("id", config.sample.seed)
+        if column:
+            far = balanced(rows, 1 - at, settings.held_out)
+        else:
+            far = rows.orderBy(at.desc(), "id").limit(settings.held_out)
+        questions = Questions(*vectors_by_id(far), None, strata_by_id(far) if column else None)
     report(f"searching {total} rows with {len(questions.ids)} queries at dims {list(adaptor.dims)} and {adaptor.width}")
     found = exact_search(rows, "id", _baselines(adaptor, svd, questions.vectors), 100)
     found |= exact_search(nested, "id", _nested_views(adaptor, questions), 100)
 
     values = questions.measure(found, adaptor.width)
     metric = next(iter(next(iter(values.values()))))
+    parts = questions.parts()
     figures = [
-        Figure(name, dim, measure, float(by_query.mean()), bytes_of(dim, encoding) if name == "adaptor" else None)
+        Figure(
+            name,
+            dim,
+            measure,
+            float(by_query[chosen].mean()),
+            bytes_of(dim, encoding) if name == "adaptor" else None,
+            label,
+        )
+        for label, chosen in parts.items()
         for (name, dim), measures in values.items()
         for measure, by_query in measures.items()
     ]
     intervals = {
-        dim: paired_interval(values["adaptor", dim][metric], values["svd", dim][metric]) for dim in adaptor.dims
+        (label, dim): paired_interval(values["adaptor", dim][metric][chosen], values["svd", dim][metric][chosen])
+        for label, chosen in parts.items()
+        for dim in adaptor.dims
     }
     run = Run(
         run_id=uuid4().hex,
@@ -118,17 +143,35 @@ def evaluate_table(spark: SparkSession, config: Config, report: Callable[[str], 
     )
     record(spark, config.runs, run, figures)
     return Evaluated(
-        metric, adaptor.width, adaptor.dims, figures, intervals, str(adaptor.config.get("candidate")), run.seconds
+        metric,
+        adaptor.width,
+        adaptor.dims,
+        figures,
+        intervals,
+        tuple(label for label in parts if label is not None),
+        str(adaptor.config.get("candidate")),
+        run.seconds,
     )
 
 
 @dataclass(frozen=True)
 class Questions:
-    """What is searched for: ids, vectors `(q, D)`, and judgments where there are any."""
+    """What is searched for: ids, vectors `(q, D)`, and judgments and strata by id where there are any."""
 
     ids: list[str]
     vectors: Float32
     judgments: dict[str, dict[str, int]] | None
+    strata: dict[str, str] | None
+
+    def parts(self) -> dict[str | None, NDArray[np.bool_]]:
+        """Which of the measured values belong to each stratum; those of None are all."""
+        order = self.ids if self.judgments is None else list(self.judgments)
+        parts: dict[str | None, NDArray[np.bool_]] = {None: np.ones(len(order), dtype=bool)}
+        if self.strata is not None:
+            labels = np.array([self.strata[name] for name in order], dtype=object)
+            check_count(len(set(labels)), "sample.stratum")
+            parts |= {label: labels == label for label in sorted(set(labels))}
+        return parts
 
     def measure(
         self, found: dict[tuple[str, int], list[dict[str, float]]], width: int

@@ -45,7 +45,8 @@ def fit_table(spark: SparkSession, config: Config, report: Callable[[str], None]
     clock, started_at = Clock(spark), datetime.now(UTC)
     source = TableRef(config.source.table, config.source.version).pinned(spark)
     df = source.read(spark)
-    require_columns(df, [config.source.id, config.source.embedding], source)
+    stratum = config.sample.stratum
+    require_columns(df, [config.source.id, config.source.embedding, *([stratum] if stratum else [])], source)
     require_embeddings(df, config.source.embedding, source)
     rows = require_rows(df, config.source.where, source)
     workers: Workers = LocalWorkers()
@@ -67,6 +68,7 @@ def fit_table(spark: SparkSession, config: Config, report: Callable[[str], None]
     provenance: dict[str, Any] = {
         "source": source.where,
         "source_version": source.version,
+        "stratum": stratum,
         "bad_rows": dict(sample.bad_rows),
         "started_at": started_at.isoformat(timespec="seconds"),
     }
@@ -89,6 +91,12 @@ def fit_table(spark: SparkSession, config: Config, report: Callable[[str], None]
         for score in adaptor.metrics["candidates"]
         for dim, value in score["overlap"].items()
     ]
+    figures += [
+        Figure(name, int(dim), "overlap@10", value, stratum=label)
+        for label, part in adaptor.metrics["strata"].items()
+        for name, overlap in part["overlap"].items()
+        for dim, value in overlap.items()
+    ]
     record(spark, config.runs, run, figures)
     return Fitted(adaptor, path, source, sample.bad_rows, run.seconds)
 
@@ -104,7 +112,7 @@ def _judged_documents(spark: SparkSession, log: QueryLog | None) -> list[str]:
 def learn_from(spark: SparkSession, log: QueryLog | None, sample: Materialised, whole: Fold) -> Sample:
     """The sample with its queries and judgments, these by row number."""
     if log is None:
-        return Sample(sample.train, sample.held_out, whole)
+        return Sample(sample.train, sample.held_out, whole, strata=sample.strata)
     queries = read_queries(spark, log.table, log.judgments, log.id, log.embedding, whole.rows.shape[1])
     document = {name: row for row, name in enumerate(sample.ids)}
     judgments: Judgments = {}
@@ -112,4 +120,4 @@ def learn_from(spark: SparkSession, log: QueryLog | None, sample: Materialised, 
         for document_id, grade in (queries.judgments or {}).get(name, {}).items():
             if grade > 0 and document_id in document:
                 judgments.setdefault(row, {})[document[document_id]] = float(grade)
-    return Sample(sample.train, sample.held_out, whole, queries.vectors, judgments)
+    return Sample(sample.train, sample.held_out, whole, queries.vectors, judgments, sample.strata)

@@ -8,7 +8,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from adaptor.errors import AdaptorError
-from adaptor.spark.rows import reason
+from adaptor.spark.rows import reason, stratum
 from adaptor.spark.tables import TableRef, require_columns, require_embeddings
 from adaptor.vectors import Float32
 
@@ -23,6 +23,7 @@ class Queries:
     ids: list[str]
     vectors: Float32
     judgments: Grades | None
+    strata: dict[str, str] | None = None  # by id, where the table has that column
 
 
 def read_queries(
@@ -33,6 +34,7 @@ def read_queries(
     embedding: str,
     width: int,
     judged_only: bool = False,
+    stratum_column: str | None = None,
 ) -> Queries:
     """The queries of `table` with their judgments, all checked; `judged_only` leaves the others out.
 
@@ -42,8 +44,11 @@ def read_queries(
     df = ref.read(spark)
     require_columns(df, [id_column, embedding], ref)
     require_embeddings(df, embedding, ref)
+    told_apart = stratum_column in df.columns
     df = df.select(
-        F.col(id_column).cast("string").alias("id"), F.col(embedding).cast("array<float>").alias("embedding")
+        F.col(id_column).cast("string").alias("id"),
+        F.col(embedding).cast("array<float>").alias("embedding"),
+        stratum(stratum_column if told_apart else None).alias("stratum"),
     )
     grades = None if judgments is None else read_judgments(spark, judgments)
     if judged_only and grades is not None:
@@ -56,7 +61,7 @@ def read_queries(
         raise AdaptorError(f"{ref} has {len(ids) - len(set(ids))} query ids twice; make them unique")
     if grades is not None and (missing := set(grades) - set(ids)):
         raise AdaptorError(f"{len(missing)} judged queries, such as {min(missing)!r}, are not in {ref}")
-    return Queries(ids, vectors, grades)
+    return Queries(ids, vectors, grades, strata_by_id(df) if told_apart else None)
 
 
 def read_judgments(spark: SparkSession, table: str) -> Grades:
@@ -70,6 +75,11 @@ def read_judgments(spark: SparkSession, table: str) -> Grades:
     ).collect():
         grades.setdefault(query, {})[document] = grade
     return grades
+
+
+def strata_by_id(rows: DataFrame) -> dict[str, str]:
+    """Id -> stratum of a few rows."""
+    return {row["id"]: row["stratum"] for row in rows.select(F.col("id").cast("string"), "stratum").collect()}
 
 
 def vectors_by_id(rows: DataFrame) -> tuple[list[str], Float32]:

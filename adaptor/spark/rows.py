@@ -1,9 +1,10 @@
-"""Bad rows: why a vector can't be adapted, as a column, so that no row is dropped unnoticed."""
+"""What is said of a row: why its vector can't be adapted, so that no row is dropped unnoticed, and its stratum."""
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from adaptor.errors import AdaptorError
+from adaptor.strata import NO_STRATUM
 from adaptor.vectors import LARGEST, SMALLEST
 
 
@@ -28,6 +29,11 @@ def reason(id_column: str, embedding: str, width: int) -> Column:
         .when(F.exists(vector, lambda x: F.abs(x) >= LARGEST), "infinite")
         .when(F.forall(vector, lambda x: F.abs(x) <= SMALLEST), "zero")
     )
+
+
+def stratum(column: str | None) -> Column:
+    """The stratum of a row: `column` as a string, and rows without one a stratum of their own."""
+    return F.lit(NO_STRATUM) if column is None else F.coalesce(F.col(column).cast("string"), F.lit(NO_STRATUM))
 
 
 def count_reasons(bad: DataFrame) -> dict[str, int]:

@@ -23,7 +23,7 @@ SCHEMA = StructType(
     [
         StructField("run_id", StringType(), False),
         StructField("job", StringType(), False),  # fit, apply, evaluate, ...
-        StructField("data_set", StringType(), False),
+        StructField("data_set", StringType(), False),  # its name, and name/stratum for the figures of a stratum
         StructField("candidate", StringType(), False),  # original, truncation, svd, adaptor, ...
         StructField("dim", IntegerType(), False),  # prefix width; the full width for what has none
         StructField("metric", StringType(), False),  # nDCG@10, overlap@10, rows_written, ...
@@ -31,7 +31,7 @@ SCHEMA = StructType(
         StructField("fingerprint", StringType(), False),  # of the artifact
         StructField("source", StringType(), False),
         StructField("source_version", LongType(), True),
-        StructField("rows", LongType(), False),  # that the figure speaks of
+        StructField("rows", LongType(), False),  # of the table or sample
         StructField("seconds", DoubleType(), False),  # of the whole run, wall
         StructField("core_seconds", DoubleType(), False),  # of the whole run, task time and driver CPU
         StructField("bytes", LongType(), False),  # a row at this dim
@@ -65,11 +65,13 @@ class Figure:
     metric: str
     value: float
     bytes: int | None = None  # a row at this dim; None: as float32
+    stratum: str | None = None  # None: all of the data set
 
     def row(self, run: Run) -> tuple[object, ...]:
         """This figure as a row of the table."""
         stored = 4 * self.dim if self.bytes is None else self.bytes
-        found = asdict(run) | asdict(self) | {"value": float(self.value), "bytes": stored}
+        data_set = run.data_set if self.stratum is None else f"{run.data_set}/{self.stratum}"
+        found = asdict(run) | asdict(self) | {"data_set": data_set, "value": float(self.value), "bytes": stored}
         return tuple(found[name] for name in SCHEMA.names)
 
 

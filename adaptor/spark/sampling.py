@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import fsspec
 import numpy as np
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from adaptor.batches import Batches, gather
@@ -18,8 +18,9 @@ from adaptor.batches.petastorm import PetastormBatches
 from adaptor.config import Sample
 from adaptor.errors import AdaptorError
 from adaptor.sample import Fold
-from adaptor.spark.rows import common_width, count_reasons, reason
+from adaptor.spark.rows import common_width, count_reasons, reason, stratum
 from adaptor.spark.tables import is_url
+from adaptor.strata import MOST_STRATA, Labels, check_count, quotas
 from adaptor.vectors import Float32
 
 HELD_OUT_SHARE, HELD_OUT_MOST = 0.1, 1000
@@ -34,6 +35,7 @@ class Materialised:
     ids: list[str]  # of the rows of `whole`
     bad_rows: dict[str, int]
     url: str
+    strata: Labels | None = None  # of the rows of `held_out`
 
     @property
     def whole(self) -> Fold:
@@ -61,28 +63,47 @@ def sample(df: DataFrame, id_column: str, rows: int, seed: int, total: int) -> D
     return df if rows >= total else df.where(place(id_column, seed) < rows / total)
 
 
+def balanced(df: DataFrame, at: Column, rows: int) -> DataFrame:
+    """`rows` of `df`, as many of each value of its column `stratum`: those lowest in the order of `at`, in [0, 1].
+
+    Small strata give all their rows, and the others fill up. Raises `AdaptorError` where there are
+    too many strata to tell apart.
+    """
+    found = df.groupBy("stratum").count().limit(MOST_STRATA + 1).collect()
+    check_count(len(found), "sample.stratum")
+    counts = {row["stratum"]: row["count"] for row in found}
+    # Only rows up to `reach` are ranked, not the table: of evenly spread places more than enough.
+    wanted = [
+        (name, quota, (quota + 6 * quota**0.5 + 10) / counts[name]) for name, quota in quotas(counts, rows).items()
+    ]
+    of_stratum = df.sparkSession.createDataFrame(wanted, "stratum string, quota long, reach double")
+    near = df.join(F.broadcast(of_stratum), "stratum").where(at <= F.col("reach"))
+    rank = F.row_number().over(Window.partitionBy("stratum").orderBy(at, "id"))
+    return near.withColumn("rank", rank).where("rank <= quota").select(df.columns)
+
+
 def materialise(
     df: DataFrame, id_column: str, embedding: str, wanted: Sample, kind: str, judged: Sequence[str] = ()
 ) -> Materialised:
     """Sample `df`, set bad rows aside, and write training and held-out rows as Parquet.
 
     Rows whose id is in `judged` come in whatever their hash. Bad rows go to `<folder>/set_aside`,
-    with id and reason. Held-out rows are a tenth, 1,000 at most. Rows lie in the order of their
-    hash, so workers read them in the same order everywhere.
+    with id and reason. Held-out rows are a tenth, 1,000 at most. With `wanted.stratum` the sample
+    is balanced, and the tenth is one of each stratum. Rows lie in the order of their hash, so
+    workers read them in the same order everywhere.
     """
-    total = df.count()
-    # A second hash decides who is held out, and one place orders all: no row meets both folds.
-    share = min(HELD_OUT_SHARE, HELD_OUT_MOST / min(total, wanted.rows))
-    chosen = (
-        _with_judged(sample(df, id_column, wanted.rows, wanted.seed, total), df, id_column, judged)
-        .select(
-            F.col(id_column).cast("string").alias("id"),
-            F.col(embedding).cast("array<float>").alias("embedding"),
-            (place(id_column, wanted.seed + 1) < share).alias("held_out"),
-            place(id_column, wanted.seed).alias("place"),
-        )
-        .persist()
+    rows = df.select(
+        F.col(id_column).cast("string").alias("id"),
+        F.col(embedding).cast("array<float>").alias("embedding"),
+        stratum(wanted.stratum).alias("stratum"),
+        place(id_column, wanted.seed).alias("place"),
     )
+    total = rows.count()
+    if wanted.stratum is None:
+        chosen = sample(rows, "id", wanted.rows, wanted.seed, total)
+    else:
+        chosen = balanced(rows, F.col("place"), wanted.rows)
+    chosen = _with_judged(chosen, rows, judged).persist()
     folder = wanted.folder if is_url(wanted.folder) else Path(wanted.folder).absolute().as_uri()
     url = f"{folder}/{uuid4().hex}"
     try:
@@ -92,17 +113,19 @@ def materialise(
         checked = chosen.withColumn("reason", reason("id", "embedding", width))
         bad = checked.where("reason IS NOT NULL").select("id", "reason")
         bad.coalesce(1).write.mode("overwrite").parquet(f"{folder}/set_aside")
-        good = checked.where("reason IS NULL")
+        share = min(HELD_OUT_SHARE, HELD_OUT_MOST / min(total, wanted.rows))
+        good = checked.where("reason IS NULL").withColumn("held_out", _held_out(wanted, share))
         counts = {row["held_out"]: row["count"] for row in good.groupBy("held_out").count().collect()}
         for held_out, name in ((False, "train"), (True, "held_out")):
-            rows = good.where(F.col("held_out") == held_out).orderBy("place", "id")
-            rows.select("id", "embedding").write.parquet(f"{url}/{name}")
+            fold = good.where(F.col("held_out") == held_out).orderBy("place", "id")
+            fold.select("id", "embedding", "stratum").write.parquet(f"{url}/{name}")
         return Materialised(
             train=_fold(kind, f"{url}/train", counts.get(False, 0), width),
             held_out=_fold(kind, f"{url}/held_out", counts.get(True, 0), width),
-            ids=[name for fold in ("train", "held_out") for name in _ids(f"{url}/{fold}")],
+            ids=[name for fold in ("train", "held_out") for name in _column(f"{url}/{fold}", "id")],
             bad_rows=count_reasons(bad),
             url=url,
+            strata=None if wanted.stratum is None else np.array(_column(f"{url}/held_out", "stratum"), dtype=object),
         )
     except BaseException:
         _delete(url)
@@ -117,17 +140,28 @@ def _delete(url: str) -> None:
         fs.rm(folder, recursive=True)
 
 
-def _with_judged(chosen: DataFrame, df: DataFrame, id_column: str, judged: Sequence[str]) -> DataFrame:
-    if not judged or chosen is df:
+def _with_judged(chosen: DataFrame, rows: DataFrame, judged: Sequence[str]) -> DataFrame:
+    if not judged or chosen is rows:
         return chosen
-    is_judged = F.coalesce(F.col(id_column).cast("string").isin(list(judged)), F.lit(False))
-    return chosen.where(~is_judged).unionByName(df.where(is_judged))
+    is_judged = F.coalesce(F.col("id").isin(list(judged)), F.lit(False))
+    return chosen.where(~is_judged).unionByName(rows.where(is_judged))
 
 
-def _ids(url: str) -> list[str]:
+def _held_out(wanted: Sample, share: float) -> Column:
+    """Whether a row is held out. A second hash decides, and one place orders all: no row meets both folds."""
+    at = place("id", wanted.seed + 1)
+    if wanted.stratum is None:
+        return at < share
+    of_stratum = Window.partitionBy("stratum")
+    count = F.count("*").over(of_stratum)
+    least = (count > 1).cast("int")  # a stratum of a single row is left to training
+    return F.row_number().over(of_stratum.orderBy(at, "id")) <= F.greatest(F.floor(share * count), least)
+
+
+def _column(url: str, name: str) -> list[str]:
     import pyarrow.dataset as dataset
 
-    return list(dataset.dataset(url, format="parquet").to_table(columns=["id"])["id"].to_pylist())
+    return list(dataset.dataset(url, format="parquet").to_table(columns=[name])[name].to_pylist())
 
 
 def _fold(kind: str, url: str, rows: int, width: int) -> Fold:

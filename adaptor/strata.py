@@ -1,0 +1,80 @@
+"""Strata, such as languages or tenants: a sample takes as much of each, and each is reported apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adaptor.errors import AdaptorError
+from adaptor.judge import Judge
+from adaptor.maps import Sides
+from adaptor.vectors import Float32
+
+Labels = NDArray[np.object_]
+"""The stratum of each row, `(n,)` of str."""
+
+NO_STRATUM = "(null)"  # rows without a stratum are one of their own
+MOST_STRATA = 1000  # as many as there are held-out rows
+
+
+def as_labels(strata: object, rows: int) -> Labels:
+    """`strata`, one value a row, as labels; None and NaN become `NO_STRATUM`.
+
+    Raises `AdaptorError` when there are more or fewer than `rows`, or too many different ones.
+    """
+    given = np.asarray(strata, dtype=object)
+    if given.shape != (rows,):
+        raise AdaptorError(f"strata must be one label a row: {rows} rows, but strata of shape {given.shape}")
+    labels = np.array([NO_STRATUM if s is None or s != s else str(s) for s in given.tolist()], dtype=object)
+    check_count(len(set(labels)), "strata")
+    return labels
+
+
+def check_count(strata: int, where: str) -> None:
+    """`AdaptorError` when there are more strata than a report can hold apart."""
+    if strata > MOST_STRATA:
+        raise AdaptorError(f"{where}: more than {MOST_STRATA} strata; each needs held-out rows: name a coarser column")
+
+
+def quotas(counts: Mapping[str, int], rows: int) -> dict[str, int]:
+    """How many of `rows` each stratum gives: all the same, but small ones all they have and the others the rest."""
+    left, given = rows, {}
+    for place, name in enumerate(sorted(counts, key=lambda name: (counts[name], name))):
+        given[name] = min(counts[name], left // (len(counts) - place))
+        left -= given[name]
+    return given
+
+
+def hold_out(labels: Labels, order: NDArray[np.int64], share: float) -> NDArray[np.bool_]:
+    """Which rows are held out: of each stratum the first in `order`, `share` of it, one at least: `(n,) bool`.
+
+    A stratum of a single row is left to training.
+    """
+    held = np.zeros(len(labels), dtype=bool)
+    ordered = labels[order]
+    for label in sorted(set(labels)):
+        rows = order[ordered == label]
+        held[rows[: max(int(share * len(rows)), int(len(rows) > 1))]] = True
+    return held
+
+
+def overlap_by_stratum(
+    judge: Judge, labels: Labels, made: Mapping[str, Sides], corpus: Float32
+) -> dict[str, dict[str, Any]]:
+    """What `made` keep of each stratum's held-out rows, as it stands in metrics.json.
+
+    Stratum -> `held_out_rows`, and `overlap`: candidate -> dim -> overlap@10. `labels (h,)` are those
+    of the judge's rows; neighbours are looked for among all of `corpus (n, D)`.
+    """
+    report: dict[str, dict[str, Any]] = {}
+    for label in sorted(set(labels)):
+        part = judge.part(labels == label)
+        overlap = {
+            name: {str(dim): value for dim, value in part.overlap(sides, corpus).items()}
+            for name, sides in made.items()
+        }
+        report[label] = {"held_out_rows": len(part.rows), "overlap": overlap}
+    return report

@@ -1,0 +1,117 @@
+"""What the benchmarks write: the README's table is that of docs/quality.md, and curves say what they measured."""
+
+import re
+
+import numpy as np
+import pytest
+
+from benchmarks import data_sets, learning_curve, multilingual, readme_table
+from benchmarks.data_sets import Collection
+
+QUALITY = readme_table.QUALITY.read_text()
+README = readme_table.README.read_text()
+
+
+def test_the_readme_says_what_quality_says():
+    assert readme_table.with_table(README, readme_table.cut(QUALITY)) == README
+
+
+def test_every_number_of_the_table_stands_in_the_same_row_of_its_section():
+    title, row = None, None
+    found = 0
+    for line in readme_table.cut(QUALITY).splitlines()[2:]:
+        first, *cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if first.startswith("**"):
+            title = next(name for name, said in readme_table.COLLECTIONS.items() if f"**{said}**" in first)
+            continue
+        row = next(label for label, said in readme_table.ROWS.items() if said == first)
+        section = QUALITY.split(f"\n## {title}\n")[1].split("\n## ")[0]
+        rows = [line for line in section.splitlines() if line.startswith(f"| {row} |")]
+        numbers = [[_value(cell) for cell in line.strip("|").split("|")[1:]] for line in rows]
+        assert cells in numbers
+        found += 1
+    assert found == 5 * len(readme_table.ROWS)
+
+
+def _value(cell: str) -> str:
+    return cell.split("<br>")[0].strip() + (" **fails**" if "**fails**" in cell else "")
+
+
+def test_a_failing_cell_is_not_hidden():
+    plain = QUALITY.replace(" **fails**", "")
+    first = re.search(r"^\| ships, queries \| (\S+)<br>\[.*?\]", plain, re.MULTILINE)
+    failing = plain.replace(first[0], f"{first[0]} **fails**", 1)
+    assert f"| {first[1]} **fails** |" in readme_table.cut(failing)
+    assert "**fails**" not in readme_table.cut(plain)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("## xquad_es", "## other"), "no section xquad_es"),
+        (("| ships, judgments |", "| renamed |"), "no row 'ships, judgments'"),
+    ],
+)
+def test_what_is_missing_is_named(change, message):
+    with pytest.raises(ValueError, match=message):
+        readme_table.cut(QUALITY.replace(*change))
+
+
+def test_a_readme_without_the_comments():
+    with pytest.raises(ValueError, match=r"README\.md lacks the comments"):
+        readme_table.with_table("# A title\n", "| a |")
+
+
+def test_languages_together_keep_their_judgments():
+    """Each learning query's judged document is still the passage it was, in the joined corpus."""
+    folds = [data_sets.load(name)[0] for name in multilingual.LANGUAGES]
+    union = multilingual.together(folds)
+    assert len(union.corpus) == sum(len(fold.corpus) for fold in folds)
+    queries = documents = 0
+    for fold in folds:
+        for query, graded in fold.learn_judgments.items():
+            np.testing.assert_array_equal(union.learn[queries + query], fold.learn[query])
+            for document, grade in graded.items():
+                assert union.learn_judgments[queries + query][documents + document] == grade
+                np.testing.assert_array_equal(union.corpus[documents + document], fold.corpus[document])
+        queries, documents = queries + len(fold.learn), documents + len(fold.corpus)
+    assert len(union.learn_judgments) == sum(len(fold.learn_judgments) for fold in folds)
+
+
+def test_no_translation_of_a_test_query_is_learnt_from():
+    """The folds are the same by position in every language; so are the judged passages of each position."""
+    for folds in zip(*(data_sets.load(name) for name in multilingual.LANGUAGES)):
+        assert len({str(sorted(fold.learn_judgments.items())) for fold in folds}) == 1
+        assert len({str(sorted(fold.judgments.items())) for fold in folds}) == 1
+
+
+def curve(rows: int, queries: int) -> Collection:
+    """SciFact with its first documents only, judged by test queries that have one among them."""
+    fold = data_sets.load("scifact")[0]
+    kept = {q: {d: g for d, g in graded.items() if d < rows} for q, graded in fold.judgments.items()}
+    judged = {q: graded for q, graded in kept.items() if graded}
+    return Collection("small", fold.corpus[:rows], fold.learn[:queries], {}, fold.test, judged)
+
+
+def test_a_curve_ends_with_all_rows_and_says_what_was_refused(monkeypatch):
+    monkeypatch.setattr(learning_curve, "SEEDS", 2)
+    fold = curve(600, 30)
+    points = list(learning_curve.by_rows([fold]))
+    assert [point.size for point in points] == [500, 600]
+    assert [point.trials[0].adaptor.config["rows"] for point in points] == [500, 600]
+    for point in points:
+        assert point.trials[0].svd.shape == (len(fold.judgments), 3)
+        assert point.left_out("query_aware_svd")["trained"].startswith(f"{point.size * 9 // 10} rows are too few")
+    first, second = points[0].trials
+    assert not np.array_equal(first.svd, second.svd), "another subset each time"
+    np.testing.assert_array_equal(points[1].trials[0].svd, points[1].trials[1].svd)
+    lines = list(learning_curve.table("rows", points, [32, 64, 128], "query_aware_svd"))
+    assert lines[2].startswith("| 500 | ")
+    assert f"{np.mean([first.svd[:, 0].mean(), second.svd[:, 0].mean()]):.4f}" in lines[2]
+    assert any(line.startswith("- 600 rows: `trained`, 540 rows are too few") for line in lines)
+
+
+def test_a_curve_by_queries(monkeypatch):
+    monkeypatch.setattr(learning_curve, "SEEDS", 1)
+    points = list(learning_curve.by_queries([curve(500, 30)]))
+    assert [(point.size, point.trials[0].adaptor.config["queries"]) for point in points] == [(20, 20), (30, 30)]
