@@ -14,10 +14,11 @@ from adaptor.vectors import Float32, normalise
 
 Float64 = NDArray[np.float64]
 
-HUB_SHARE, HUB_PRIOR = 0.5, 40  # of each side's mean that is taken off: share * q / (q + prior)
+MEAN_LEAST, MEAN_PRIOR = 0.5, 40  # share of each side's mean that is taken off at least; times q / (q + prior)
 MOMENT_PRIOR = 200  # the corpus's second moment weighs as much as this many queries
+HUB_ROWS, DAMPING_ROWS = 10_000, 3_000  # rows searched for hubs: of each side, and of the corpus in itself
 CUTOFF = 1e-6  # eigenvalues under this share of the largest count as zero
-TEMPER_PER_SKEW, TEMPER_MOST, TEMPER_KNEE = 0.10, 0.25, 3.0
+TEMPER_LEAST, TEMPER_MOST, TEMPER_KNEE = 0.05, 0.40, 3.0
 
 
 def truncation(corpus: Float32) -> Sides:
@@ -44,20 +45,23 @@ def pca(corpus: Float32) -> Sides:
 
 def tempered_svd(corpus: Float32) -> Sides:
     """The SVD with its strongest directions damped as far as the corpus has hubs: see `temper`."""
-    return temper(svd(corpus), corpus)
+    return temper(svd(corpus), corpus, damping(corpus))
 
 
-def temper(sides: Sides, corpus: Float32) -> Sides:
+def damping(corpus: Float32) -> float:
+    """How strongly `temper` damps: the more, the more of the hubs of `corpus (n, D)` its mean makes."""
+    unit = normalise(corpus[:: -(-len(corpus) // DAMPING_ROWS)])
+    return TEMPER_LEAST + (TEMPER_MOST - TEMPER_LEAST) * mean_made_hubs(unit, unit, itself=True)
+
+
+def temper(sides: Sides, corpus: Float32, strength: float) -> Sides:
     """Damp the coordinates that all rows share: `(1 + e / 3) ** -a`, e a coordinate's relative energy.
 
     Directions common to all rows make hubs, rows that are everyone's neighbour, and take up
-    room in a short prefix. The strength `a` follows from the skewness of how often a row is
-    among others' 10 nearest. It changes the full-width similarities, so agreement with them
-    can't choose it; without hubs it changes nothing.
+    room in a short prefix. The strength `a` is `damping`'s: damping changes the full-width
+    similarities, so agreement with them can't choose it.
     """
-    unit = normalise(corpus)
-    strength = float(np.clip(TEMPER_PER_SKEW * hub_skew(unit), 0, TEMPER_MOST))
-    y = normalise(sides.corpus(unit))
+    y = normalise(sides.corpus(corpus))
     energy = np.square(y).mean(axis=0) * y.shape[1]
     gain = ((1 + energy / TEMPER_KNEE) ** -strength).astype(np.float32)
     made = sides.corpus
@@ -72,12 +76,25 @@ def temper(sides: Sides, corpus: Float32) -> Sides:
     )
 
 
-def hub_skew(unit: Float32, rows: int = 10_000) -> float:
-    """Skewness of how often each of the first `rows` rows is among others' 10 nearest; 0 without hubs."""
-    unit = unit[:rows]
-    k = min(10, len(unit) - 1)
-    found = nearest(unit, unit, k, skip=np.arange(len(unit)))
-    count = np.bincount(found.ravel(), minlength=len(unit)).astype(np.float64)
+def mean_made_hubs(corpus: Float32, asked: Float32, itself: bool = False) -> float:
+    """The share of the hubs that goes when both sides lose their mean: 0 to 1. `corpus (n, D)`, `asked (q, D)`.
+
+    Where it is near 1 the mean hides what tells rows apart; where it is near 0 the mean is worth
+    keeping. It is what tells centring that helps from centring that harms, without labels.
+    """
+    before = hub_skew(corpus, asked, itself)
+    after = hub_skew(normalise(corpus - corpus.mean(axis=0)), normalise(asked - asked.mean(axis=0)), itself)
+    return float(np.clip(1 - after / before, 0, 1)) if before > 0 else 0.0
+
+
+def hub_skew(corpus: Float32, asked: Float32, itself: bool = False) -> float:
+    """Skewness of how often each row of `corpus` is among the 10 nearest of `asked`; 0 without hubs.
+
+    With `itself`, both are the same rows, and a row is no neighbour of its own.
+    """
+    k = min(10, len(corpus) - 1)
+    found = nearest(asked, corpus, k, skip=np.arange(len(asked)) if itself else None)
+    count = np.bincount(found.ravel(), minlength=len(corpus)).astype(np.float64)
     spread = count.std()
     return float((((count - count.mean()) / spread) ** 3).mean()) if spread else 0.0
 
@@ -86,13 +103,14 @@ def query_aware_svd(corpus: Float32, queries: Float32) -> Sides:
     """The best rank-m fit of every `query . document` at once, from the second moments of both sides.
 
     With moments Cx and Cq, `U s V' = svd(Cq^1/2 Cx^1/2)`, corpus map `Cx^-1/2 V s^1/2`, query map
-    `Cq^-1/2 U s^1/2`. Up to half of each side's mean is taken off first (hubs, the gap between
-    modalities), and Cq is drawn toward Cx, both the less the more queries there are.
+    `Cq^-1/2 U s^1/2`. From half to all of each side's mean is taken off first, as far as it makes
+    hubs of what queries find; and Cq is drawn toward Cx. Fewer queries change less.
     `corpus (n, D)`, `queries (q, D)`. Not orthogonal: full-width similarities change a little.
     """
     count = len(queries)
-    share = HUB_SHARE * count / (count + HUB_PRIOR)
     corpus, queries = normalise(corpus), normalise(queries)
+    made = mean_made_hubs(corpus[:HUB_ROWS], queries[:HUB_ROWS])
+    share = (MEAN_LEAST + (1 - MEAN_LEAST) * made) * count / (count + MEAN_PRIOR)
     offsets = share * corpus.mean(axis=0), share * queries.mean(axis=0)
     moment = _moment(corpus - offsets[0])
     asked = (count * _moment(queries - offsets[1]) + MOMENT_PRIOR * moment) / (count + MOMENT_PRIOR)

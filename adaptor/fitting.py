@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -96,8 +96,9 @@ def fit_sample(
     _enough(sample, settings)
     workers = workers or LocalWorkers()
     asked, held_queries = _split_queries(sample.queries, seed)
-    maker = Maker(sample.train, asked, dims, settings, seed, workers)
-    judge, nested = _choose_judge(sample, asked, held_queries, dims)
+    damping = candidates.damping(sample.train.rows)
+    maker = Maker(sample.train, asked, dims, settings, seed, workers, damping)
+    judge, nested = _choose_judge(sample, maker, held_queries)
     if nested:
         report("truncation keeps more neighbours than SVD: this embedder is nested already, its order is kept")
 
@@ -116,9 +117,10 @@ def fit_sample(
     if not scores:
         raise AdaptorError(f"no candidate is left: {'; '.join(f'{k}: {v}' for k, v in skipped.items())}")
     winner = max(scores, key=lambda score: score.mean).candidate  # the first of equals
-    strata = _by_stratum(sample, judge, winner, made[winner].sides, dims)
+    strata = _by_stratum(sample, maker, judge, winner, made[winner].sides)
 
-    maker = Maker(sample.whole, sample.queries if asked is not None else None, dims, settings, seed, workers)
+    everything = sample.queries if asked is not None else None
+    maker = Maker(sample.whole, everything, dims, settings, seed, workers, damping)
     sides = maker.again(winner, made[winner], nested)
     report(f"{winner} wins and is fitted again on all {len(sample.whole.rows)} rows")
     supervised = None
@@ -155,20 +157,17 @@ def _metrics(
     }
 
 
-def _by_stratum(sample: Sample, judge: Judge, winner: str, sides: Sides, dims: tuple[int, ...]) -> dict[str, Any]:
+def _by_stratum(sample: Sample, maker: Maker, judge: Judge, winner: str, sides: Sides) -> dict[str, Any]:
     """What the winner, SVD and truncation keep of each stratum's held-out rows; nothing where there are no strata."""
     if sample.strata is None:
         return {}
     if judge.side == "query":  # strata are those of rows, so rows judge here
-        judge, _ = _choose_judge(sample, None, None, dims)
-    corpus = sample.train.rows
-    made = {"truncation": candidates.truncation(corpus), "svd": candidates.svd(corpus), winner: sides}
-    return overlap_by_stratum(judge, sample.strata, made, corpus)
+        judge, _ = _choose_judge(sample, replace(maker, queries=None), None)
+    made = {"truncation": maker.closed("truncation"), "svd": maker.closed("svd"), winner: sides}
+    return overlap_by_stratum(judge, sample.strata, made, sample.train.rows)
 
 
-def _choose_judge(
-    sample: Sample, asked: Float32 | None, held_queries: Float32 | None, dims: tuple[int, ...]
-) -> tuple[Judge, bool]:
+def _choose_judge(sample: Sample, maker: Maker, held_queries: Float32 | None) -> tuple[Judge, bool]:
     """Who judges, and whether the embedder was nested already.
 
     Where truncation keeps more of the original neighbours than SVD, those stay the truth. Else
@@ -177,16 +176,16 @@ def _choose_judge(
     """
     corpus = sample.train.rows
     rows, side = (held_queries, "query") if held_queries is not None else (sample.held_out.rows, "corpus")
-    plain, rotated = candidates.truncation(corpus), candidates.svd(corpus)
-    original = Judge.of(plain, rows, side, corpus, dims)  # type: ignore[arg-type]
+    plain, rotated = maker.closed("truncation"), maker.closed("svd")
+    original = Judge.of(plain, rows, side, corpus, maker.dims)  # type: ignore[arg-type]
 
     def kept(sides: Sides) -> float:
         return geometric_mean(original.overlap(sides, corpus))
 
     if kept(plain) >= kept(rotated):
         return original, True
-    corrected = candidates.tempered_svd(corpus) if asked is None else candidates.query_aware_svd(corpus, asked)
-    return Judge.of(corrected, rows, side, corpus, dims), False  # type: ignore[arg-type]
+    corrected = maker.closed("tempered_svd" if maker.queries is None else "query_aware_svd")
+    return Judge.of(corrected, rows, side, corpus, maker.dims), False  # type: ignore[arg-type]
 
 
 def _supervise(

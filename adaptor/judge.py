@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from adaptor.artifact import Side
 from adaptor.maps import Sides
-from adaptor.metrics import nearest, overlap
+from adaptor.metrics import nearest
 from adaptor.vectors import Float32, prefix
 
 if TYPE_CHECKING:
@@ -32,18 +32,37 @@ class Judge:
     def of(cls, reference: Sides, rows: Float32, side: Side, corpus: Float32, dims: tuple[int, ...]) -> Judge:
         """What `rows` ought to find is what `reference` finds at full width."""
         width = reference.corpus.out_width
-        return cls(rows, side, _found(reference, rows, side, corpus, width), dims)
+        asked = reference.query if side == "query" else reference.corpus
+        k = min(NEIGHBOURS, len(corpus))
+        return cls(rows, side, nearest(prefix(asked(rows), width), prefix(reference.corpus(corpus), width), k), dims)
 
     def part(self, chosen: NDArray[np.bool_]) -> Judge:
         """The judge that holds only the chosen rows, `chosen (h,)`."""
         return replace(self, rows=self.rows[chosen], expected=self.expected[chosen])
 
     def overlap(self, sides: Sides, corpus: Float32) -> dict[int, float]:
-        """Overlap@10 at each dim: the mean share of expected rows that are found."""
-        return {
-            dim: float(overlap(_found(sides, self.rows, self.side, corpus, dim), self.expected).mean())
-            for dim in self.dims
-        }
+        """Overlap@10 at each dim: the mean share of expected rows that are found.
+
+        Nothing is ranked: an expected row is found when it scores above the tenth best, and rows level
+        with that share the places left. Each band of numbers is multiplied once.
+        """
+        depth, k = self.dims[-1], self.expected.shape[1]
+        asked = (sides.query if self.side == "query" else sides.corpus)(self.rows, depth)
+        y = sides.corpus(corpus, depth)
+        scores = np.zeros((len(asked), len(y)), dtype=np.float32)
+        squares = np.zeros(len(y), dtype=np.float32)
+        kept = {}
+        for start, dim in zip((0, *self.dims), self.dims):
+            scores += asked[:, start:dim] @ y[:, start:dim].T
+            squares += np.square(y[:, start:dim]).sum(axis=1)
+            cosines = scores / np.sqrt(np.maximum(squares, 1e-12))  # a query's own length changes no order
+            wanted = np.take_along_axis(cosines, self.expected, axis=1)
+            cosines.partition(len(y) - k, axis=1)
+            last = cosines[:, len(y) - k, None]
+            above = (cosines[:, len(y) - k :] > last).sum(axis=1, keepdims=True)
+            level = (cosines == last).sum(axis=1, keepdims=True)
+            kept[dim] = float(((wanted > last) + (wanted == last) * (k - above) / level).mean())
+        return kept
 
     def score(self, sides: Sides, corpus: Float32, collective: Collective) -> float:
         """The overlap over dims; averaged over workers, so that all take the same decision."""
@@ -57,9 +76,3 @@ class Judge:
 def geometric_mean(overlap: dict[int, float]) -> float:
     """One number for all dims in which each counts by its relative gain: short prefixes have most to win."""
     return float(np.exp(np.mean(np.log(np.maximum(list(overlap.values()), 1e-9)))))
-
-
-def _found(sides: Sides, rows: Float32, side: Side, corpus: Float32, dim: int) -> NDArray[np.int64]:
-    asked = sides.query if side == "query" else sides.corpus
-    k = min(NEIGHBOURS, len(corpus))
-    return nearest(prefix(asked(rows, dim), dim), prefix(sides.corpus(corpus, dim), dim), k)

@@ -49,21 +49,24 @@ def reconstruction(x: Tensor, y: Tensor) -> Tensor:
     return (y - x).abs().sum(1).mean()
 
 
-def listwise(original: Tensor, nested: Tensor, temperature: float) -> Tensor:
+def listwise(original: Tensor, nested: Tensor, itself: Tensor, temperature: float) -> Tensor:
     """How far each row's softmax over the others moved from the original one (ours).
 
     `KL(softmax(original / t) || softmax(nested / t))`: near neighbours weigh most, a row's
-    similarity to itself does not count.
+    similarity to itself, marked in `itself (B, J) bool`, does not count. `original (B, J)`,
+    `nested (P, B, J)`.
     """
-    itself = torch.eye(len(original), dtype=torch.bool, device=original.device)
     target = functional.softmax((original / temperature).masked_fill(itself, -1e4), dim=-1)
     return divergence(target, (nested / temperature).masked_fill(itself, -1e4))
 
 
 def divergence(target: Tensor, scores: Tensor) -> Tensor:
-    """`KL(target || softmax(scores))`, mean over prefixes and rows: `target (B, J)`, `scores (P, B, J)`."""
-    found = functional.log_softmax(scores, dim=-1)
-    return functional.kl_div(found, target.expand_as(found), reduction="none").sum(-1).mean()
+    """`KL(target || softmax(scores))`, mean over prefixes and rows: `target (B, J)`, `scores (P, B, J)`.
+
+    Written out: one pass over the scores for the partition, one for their mean under the target.
+    """
+    entropy = torch.xlogy(target, target).sum(-1)
+    return (entropy + scores.logsumexp(-1) - torch.einsum("bj,pbj->pb", target, scores)).mean()
 
 
 def ranking(grades: Tensor, nested: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,7 +37,10 @@ class Made:
 
 @dataclass(frozen=True)
 class Maker:
-    """Makes candidates from `fold` and, where there are any, `queries (q, D)`."""
+    """Makes candidates from `fold` and, where there are any, `queries (q, D)`.
+
+    `damping` is that of `candidates.temper`, one for all candidates of a fit.
+    """
 
     fold: Fold
     queries: Float32 | None
@@ -45,6 +48,7 @@ class Maker:
     settings: FitSettings
     seed: int
     workers: Workers
+    damping: float
 
     @property
     def all_dims(self) -> tuple[int, ...]:
@@ -73,12 +77,12 @@ class Maker:
             tried = [(self._train_on_queries(kind, nested, judge), kind) for kind in kinds]
             best, kind = max(tried, key=lambda pair: pair[0].score or 0.0)
             return Made(best.sides, best.step, kind)
-        return Made(self._closed(name))
+        return Made(self.closed(name))
 
     def again(self, name: CandidateName, made: Made, nested: bool) -> Sides:
         """The candidate made as `made` was, from this maker's sample, to the step it stopped at."""
         if made.step is None:
-            return self._closed(name)
+            return self.closed(name)
         if name == "trained" and self.queries is not None:
             kind = made.sides_trained or "two"
             if not made.step:
@@ -98,11 +102,23 @@ class Maker:
         schedule = _schedule(replace(query_training, steps=supervision.steps, learning_rate=supervision.learning_rate))
         return self._run(make, schedule, None, None).sides
 
-    def _closed(self, name: CandidateName) -> Sides:
+    def closed(self, name: CandidateName) -> Sides:
+        """A candidate that is not trained."""
+        if name == "svd":
+            return self._svd
+        if name == "tempered_svd":
+            return self._tempered(self._svd)
         if name == "query_aware_svd":
             assert self.queries is not None
             return candidates.query_aware_svd(self.fold.rows, self.queries)
         return getattr(candidates, name)(self.fold.rows)
+
+    @cached_property
+    def _svd(self) -> Sides:
+        return candidates.svd(self.fold.rows)
+
+    def _tempered(self, sides: Sides) -> Sides:
+        return candidates.temper(sides, self.fold.rows, self.damping)
 
     def _train_on_corpus(
         self, training: Training, nested: bool, judge: Judge | None, stop_at: int | None = None
@@ -112,22 +128,20 @@ class Maker:
 
         kept = training.start == "identity" or (training.start is None and nested)
         rows = self.fold.rows
-        start: Map = (candidates.truncation(rows) if kept else candidates.svd(rows)).corpus
+        start: Map = (candidates.truncation(rows) if kept else self._svd).corpus
         if stop_at == 0:
             trained_sides, step = Sides(start), 0
         else:
             plain = judge and Judge.of(candidates.truncation(rows), judge.rows, judge.side, rows, judge.dims)
             trained = self._run(MakeNeighbourhoods(start, self.dims, training), _schedule(training), plain, stop_at)
             trained_sides, step = trained.sides, trained.step
-        return Made(trained_sides if kept else candidates.temper(trained_sides, rows), step)
+        return Made(trained_sides if kept else self._tempered(trained_sides), step)
 
     def _start_for_queries(self, kind: str, nested: bool) -> Sides:
         assert self.queries is not None
         if nested:
             return candidates.truncation(self.fold.rows)
-        if kind == "one":
-            return candidates.tempered_svd(self.fold.rows)
-        return candidates.query_aware_svd(self.fold.rows, self.queries)
+        return self.closed("tempered_svd" if kind == "one" else "query_aware_svd")
 
     def _train_on_queries(self, kind: str, nested: bool, judge: Judge | None, stop_at: int | None = None) -> Trained:
         from adaptor.objectives.questions import MakeQuestions

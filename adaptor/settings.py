@@ -34,12 +34,12 @@ class Training:
     reconstruction: Weight = 0.0
     pull: Weight = 0.5  # toward the start: the square of what the MLP adds
     temperature: Positive = 0.05  # of the listwise softmax, in cosine
-    learning_rate: Positive = 2e-3
-    steps: Count = 100
-    batch: Annotated[int, Ge(2)] = 512  # rows whose pairs are compared
+    learning_rate: Positive = 1e-3
+    steps: Count = 200
+    batch: Annotated[int, Ge(2)] = 384  # rows drawn and their neighbours
     batches_per_step: Count | None = None  # over all workers together; null: one a worker
-    neighbours: Count = 3  # nearest rows that come into a batch with each row drawn
-    evaluate_every: Count = 25
+    neighbours: Count = 1  # nearest rows that come into a batch with each row drawn
+    evaluate_every: Count = 50
     patience: Count = 2
 
 
@@ -53,6 +53,7 @@ PAPER = Training(
     learning_rate=1e-3,
     steps=1500,
     batch=128,
+    neighbours=3,
     evaluate_every=50,
     patience=10,
 )

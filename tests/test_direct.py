@@ -107,9 +107,9 @@ def test_what_it_can_not_read_goes_the_ordinary_way(bench, change, source, carry
 
 
 def test_a_partitioned_source(bench):
-    bench.spark.sql("SELECT id, id % 3 AS part, ARRAY_REPEAT(CAST(id + 1 AS FLOAT), 32) AS embedding FROM RANGE(30)").write.format(
-        "delta"
-    ).partitionBy("part").save(bench.docs)
+    bench.spark.sql(
+        "SELECT id, id % 3 AS part, ARRAY_REPEAT(CAST(id + 1 AS FLOAT), 32) AS embedding FROM RANGE(30)"
+    ).write.format("delta").partitionBy("part").save(bench.docs)
     bench.apply("without", carry=[])
     assert "engine direct" in bench.said[-1]
     assert [row.id for row in bench.rows("without")] == list(range(30))
@@ -126,9 +126,9 @@ def test_files_are_neither_too_small_nor_too_many(bench):
 
 
 def test_statistics_let_delta_skip_files(bench):
-    bench.spark.sql("SELECT id, ARRAY_REPEAT(CAST(id + 1 AS FLOAT), 32) AS embedding FROM RANGE(100)").repartitionByRange(
-        4, "id"
-    ).write.format("delta").save(bench.docs)
+    bench.spark.sql(
+        "SELECT id, ARRAY_REPEAT(CAST(id + 1 AS FLOAT), 32) AS embedding FROM RANGE(100)"
+    ).repartitionByRange(4, "id").write.format("delta").save(bench.docs)
     bench.apply("direct", carry=[], chunk_bytes=1)
     target = bench.spark.read.format("delta").load(str(bench.folder / "direct"))
     assert len(target.inputFiles()) == 4

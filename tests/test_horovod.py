@@ -88,7 +88,9 @@ def test_two_workers_train_as_one(spark, workers, tmp_path):
 def held_out_loss(sides, held_out: np.ndarray) -> float:
     x = torch.tensor(normalise(held_out))
     y = torch.tensor(sides.corpus(x.numpy()))
-    return float(losses.listwise(x @ x.T, losses.prefix_similarities(y, DIMS), 0.05))
+    return float(
+        losses.listwise(x @ x.T, losses.prefix_similarities(y, DIMS), torch.eye(len(x), dtype=torch.bool), 0.05)
+    )
 
 
 @pytest.mark.timeout(180)

@@ -8,6 +8,7 @@ import torch
 from adaptor import losses
 
 ORIGINAL = torch.tensor([[1.0, 0.5], [0.5, 1.0]])
+ITSELF = torch.eye(6, dtype=torch.bool)
 NESTED = torch.tensor([[[1.0, 0.1], [0.1, 1.0]], [[1.0, 0.3], [0.3, 1.0]]])
 
 
@@ -48,15 +49,15 @@ def test_listwise_is_the_divergence_of_the_others():
     before = torch.tensor([[0.0, 0.0, math.log(3)], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
     after = torch.zeros(1, 3, 3)
     divergence = 0.25 * math.log(0.25 / 0.5) + 0.75 * math.log(0.75 / 0.5)
-    assert losses.listwise(before, after, 1.0).item() == pytest.approx(divergence / 3, abs=1e-6)
-    assert losses.listwise(before / 10, after, 0.1).item() == pytest.approx(divergence / 3, abs=1e-6)
+    assert losses.listwise(before, after, ITSELF[:3, :3], 1.0).item() == pytest.approx(divergence / 3, abs=1e-6)
+    assert losses.listwise(before / 10, after, ITSELF[:3, :3], 0.1).item() == pytest.approx(divergence / 3, abs=1e-6)
 
 
 def test_listwise_leaves_a_row_itself_out():
     before, after = torch.randn(4, 4), torch.randn(2, 4, 4)
-    found = losses.listwise(before, after, 0.5)
+    found = losses.listwise(before, after, ITSELF[:4, :4], 0.5)
     after.diagonal(dim1=1, dim2=2).fill_(9.0)
-    assert losses.listwise(before, after, 0.5).item() == pytest.approx(found.item(), abs=1e-6)
+    assert losses.listwise(before, after, ITSELF[:4, :4], 0.5).item() == pytest.approx(found.item(), abs=1e-6)
 
 
 def test_prefix_cosines_between_two_sets():
@@ -81,4 +82,4 @@ def test_all_vanish_where_nothing_changed():
     assert losses.pairwise(cosines[0], cosines).item() == 0
     assert losses.top_k(cosines[0], cosines, neighbour).item() == 0
     assert losses.reconstruction(y, y).item() == 0
-    assert losses.listwise(cosines[0], cosines, 0.05).item() == pytest.approx(0, abs=1e-6)
+    assert losses.listwise(cosines[0], cosines, ITSELF, 0.05).item() == pytest.approx(0, abs=1e-6)

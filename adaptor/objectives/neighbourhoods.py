@@ -46,29 +46,35 @@ class Neighbourhoods:
         seeds = torch.from_numpy(drawn).to(self._x.device)
         rows = torch.unique(torch.cat([seeds, self._nearest[seeds].flatten()]))
         neighbour = (self._nearest[rows][:, :, None] == rows).any(1)  # (B, B)
-        return batch_loss(self.module, self._x[rows], neighbour, self._dims, self._training)
+        anchors = torch.searchsorted(rows, torch.unique(seeds))
+        return batch_loss(self.module, self._x[rows], anchors, neighbour, self._dims, self._training)
 
     def sides(self) -> Sides:
         return Sides(self.module.to_map())
 
 
 def batch_loss(
-    module: AdaptorModule, x: Tensor, neighbour: Tensor, dims: tuple[int, ...], training: Training
+    module: AdaptorModule, x: Tensor, anchors: Tensor, neighbour: Tensor, dims: tuple[int, ...], training: Training
 ) -> Tensor:
-    """The weighted sum of the losses that `training` asks for, over all pairs of a batch `x (B, D)`.
+    """The weighted sum of the losses that `training` asks for, over a batch `x (B, D)`.
 
-    `neighbour (B, B) bool` marks the pairs the paper's top-k loss speaks of.
+    The listwise one compares `anchors (A,)`, whose neighbours are all in the batch, with every
+    row; the paper's compare all pairs, and `neighbour (B, B) bool` marks those its top-k loss
+    speaks of.
     """
     z = module.start(x)
     y = z + module.residual(z)
-    original, nested = x @ x.T, losses.prefix_similarities(y, dims)
     total = x.new_zeros(())
     if training.listwise:
-        total = total + training.listwise * losses.listwise(original, nested, training.temperature)
-    if training.top_k:
-        total = total + training.top_k * losses.top_k(original, nested, neighbour)
-    if training.pairwise:
-        total = total + training.pairwise * losses.pairwise(original, nested)
+        original, nested = x[anchors] @ x.T, losses.prefix_cosines(y[anchors], y, dims)
+        itself = anchors[:, None] == torch.arange(len(x), device=x.device)
+        total = total + training.listwise * losses.listwise(original, nested, itself, training.temperature)
+    if training.top_k or training.pairwise:
+        original, nested = x @ x.T, losses.prefix_similarities(y, dims)
+        if training.top_k:
+            total = total + training.top_k * losses.top_k(original, nested, neighbour)
+        if training.pairwise:
+            total = total + training.pairwise * losses.pairwise(original, nested)
     if training.reconstruction:
         total = total + training.reconstruction * losses.reconstruction(x, y)
     if training.pull:

@@ -1,0 +1,40 @@
+"""The judge without a ranking against the plain definition, and where rows tie."""
+
+import numpy as np
+import pytest
+from synthetic import clustered
+
+from adaptor import candidates
+from adaptor.judge import Judge
+from adaptor.maps import Map, Sides
+from adaptor.metrics import nearest, overlap
+from adaptor.vectors import prefix
+
+DIMS = (2, 8, 32)
+
+
+@pytest.mark.parametrize("make", [candidates.truncation, candidates.svd, candidates.pca])
+def test_it_counts_the_expected_rows_among_the_ten_nearest(make):
+    corpus, rows = clustered(200), clustered(30, seed=4)
+    made = make(corpus)
+    judge = Judge.of(candidates.truncation(corpus), rows, "corpus", corpus, DIMS)
+    found = judge.overlap(made, corpus)
+    for dim in DIMS:
+        ranked = nearest(prefix(made.corpus(rows), dim), prefix(made.corpus(corpus), dim), 10)
+        assert found[dim] == pytest.approx(overlap(ranked, judge.expected).mean(), abs=1e-6)
+
+
+def test_queries_go_through_their_own_map():
+    corpus, rows = clustered(200), clustered(30, seed=4)
+    same = candidates.truncation(corpus)
+    judge = Judge.of(same, rows, "query", corpus, DIMS)
+    turned = Sides(same.corpus, Map(-np.eye(32, dtype=np.float32)))
+    assert judge.overlap(same, corpus)[32] == 1
+    assert judge.overlap(turned, corpus)[32] < 0.1
+
+
+def test_rows_that_all_look_alike_share_the_places():
+    """One number has two directions: agreement by chance must not count as found."""
+    corpus, rows = clustered(200), clustered(30, seed=4)
+    judge = Judge.of(candidates.truncation(corpus), rows, "corpus", corpus, (1,))
+    assert judge.overlap(candidates.svd(corpus), corpus)[1] < 0.2
