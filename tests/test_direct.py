@@ -58,7 +58,7 @@ def test_a_failing_task_leaves_no_file(tmp_path):
 
 
 def test_carried_columns_are_read_as_spark_wrote_them(bench):
-    docs = bench.spark.sql("SELECT id, CAST(id AS STRING) AS name, ARRAY_REPEAT(CAST(id + 1 AS FLOAT), 32) AS embedding,"
+    docs = bench.spark.sql("SELECT id, CAST(id AS STRING) AS name, ARRAY_REPEAT(CAST(id + 1 AS FLOAT), 32) embedding,"
         " IF(id = 3, NULL, id % 2 = 0) AS flag, CAST(id AS TINYINT) AS tiny, CAST(id AS SMALLINT) AS small,"
         " CAST(id / 7 AS DECIMAL(20, 5)) AS price, CAST(id AS FLOAT) / 3 AS share, CAST(id AS DOUBLE) / 3 AS exact,"
         " DATE'1500-01-01' + CAST(id AS INT) AS day, TIMESTAMP'1800-01-01 00:00:01' + MAKE_INTERVAL(id * 20) AS at,"

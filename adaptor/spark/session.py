@@ -58,5 +58,11 @@ class Clock:
         return self.task_seconds() + time.process_time() - self._cpu
 
     def _task_seconds(self) -> float:
-        executors = self._spark.sparkContext._jsc.sc().statusStore().executorList(False)
-        return sum(executors.apply(i).totalDuration() for i in range(executors.size())) / 1000
+        # As they are stored: the list that the store hands out shows a local session's uptime instead.
+        loader = self._spark.sparkContext._jvm.java.lang.Thread.currentThread().getContextClassLoader()  # type: ignore[union-attr]
+        kind = loader.loadClass("org.apache.spark.status.ExecutorSummaryWrapper")
+        executors = self._spark.sparkContext._jsc.sc().statusStore().store().view(kind).iterator()
+        total = 0
+        while executors.hasNext():
+            total += executors.next().info().totalDuration()
+        return total / 1000

@@ -6,20 +6,22 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 from uuid import uuid4
 
 from delta.tables import DeltaTable
-from pyspark.errors import AnalysisException, PySparkException
+from py4j.protocol import Py4JError
+from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from adaptor.errors import AdaptorError
 from adaptor.spark.apply.engines.frames import through_arrow
-from adaptor.spark.apply.full import Written, build
+from adaptor.spark.apply.full import Written, build, lost_files
 from adaptor.spark.apply.target import BUILD, SOURCE_COLUMNS, VERSION, provenance, require_replaceable
 from adaptor.spark.apply.work import Work
 from adaptor.spark.delta_log import DeltaLog
-from adaptor.spark.rows import count_reasons, reason
+from adaptor.spark.rows import reason
 from adaptor.spark.tables import first_line, quoted, write_table
 
 FEED = "delta.enableChangeDataFeed"
@@ -52,14 +54,24 @@ def apply_changes(work: Work, report: Callable[[str], None]) -> Written:
     report(f"merging the changes of versions {last + 1} to {now} into {work.target.where}")
     try:
         changes = reader.load(work.source.path) if work.source.is_path else reader.table(work.source.where)
+    except PySparkException as error:
+        raise broken_feed(work, last, error) from error
+    try:
         merged = merge_changes(work, changes, now, (f"changes of {_properties(work)[BUILD]}", now))
-    except (AnalysisException, PySparkException) as error:
-        raise AdaptorError(
-            f"the change feed of {work.source.where} from version {last + 1} to {now} can't be followed "
-            f"({first_line(error)}); run once with apply.mode=full"
-        ) from error
+    except (PySparkException, Py4JError) as error:
+        if lost_files(error):
+            raise broken_feed(work, last, error) from error
+        raise
     require_counts(work)
     return Written(now, merged.written, merged.bad_rows, sum(merged.bad_rows.values()), removed=merged.removed)
+
+
+def broken_feed(work: Work, last: int, error: Exception) -> AdaptorError:
+    """What to say where changes were not recorded, or their files are gone."""
+    return AdaptorError(
+        f"the change feed of {work.source.where} can't be followed from version {last + 1} ({first_line(error)}); "
+        "run once with apply.mode=full"
+    )
 
 
 def held_version(work: Work, report: Callable[[str], None]) -> int | None:
@@ -102,39 +114,35 @@ def merge_changes(work: Work, changes: DataFrame, version: int, once: tuple[str,
 
     `once` is Delta's txnAppId and txnVersion: a merge that is there already does not happen again.
     """
-    spark = work.spark
-    folder = f"{work.target.location(spark)}/staging-changes-{uuid4().hex}"
-    latest = _latest(work, changes)
-    gone = F.col("gone") | (F.lit(not work.keeps_bad) & F.col("reason").isNotNull())
-    latest.withColumn("gone", gone).write.parquet(f"{folder}/latest")
-    latest = spark.read.parquet(f"{folder}/latest")
-    _require_unique(work, latest)
-    bad = latest.where("reason IS NOT NULL")
-    bad_rows = count_reasons(bad)
-    if bad_rows and work.settings.bad_rows == "fail":
-        counted = ", ".join(f"{count} {why}" for why, count in bad_rows.items())
-        raise AdaptorError(f"the changes of {work.source} hold bad rows ({counted}); mend them")
-    if work.lists_bad:
-        _merge_quarantine(work, latest, bool(bad_rows))
-
+    spark, location = work.spark, work.target.location(work.spark)
+    scratch = DeltaLog(spark, f"{location}/staging-changes-{uuid4().hex}")
     # Adapted once, into files: a merge reads its source twice.
-    adapted = through_arrow(latest.where("NOT gone").select("kept", "id", "embedding"), work.kernel, keep_bad=True)
-    rows = adapted.select(F.col(quoted(work.columns.id)).alias("id"), F.struct("*").alias("row"))
-    rows.write.parquet(f"{folder}/adapted")
-    ids = latest.where("gone").select("id", F.lit(True).alias("gone"))
-    upserts = spark.read.parquet(f"{folder}/adapted").withColumn("gone", F.lit(False))
-    source = upserts.unionByName(ids, allowMissingColumns=True)
-    columns: dict[str, str | Column] = {quoted(name): f"c.row.{quoted(name)}" for name in adapted.columns}
-    table = DeltaTable.forPath(spark, work.target.location(spark))
+    latest = _latest(work, changes)
+    inner = latest.select(F.struct("kept", "id", "gone", "times", "reason").alias("kept"), "id", "embedding")
+    through_arrow(inner, work.kernel, keep_bad=True).write.parquet(scratch.path)
+    latest = spark.read.parquet(scratch.path)
+    found = _look_at(latest)
+    if found.bad_rows and work.settings.bad_rows == "fail":
+        counted = ", ".join(f"{count} {why}" for why, count in found.bad_rows.items())
+        raise AdaptorError(f"the changes of {work.source} hold bad rows ({counted}); mend them")
+    _require_unique(work, latest, found)
+    if work.lists_bad:
+        _merge_quarantine(work, latest, found)
+
+    nested = work.kernel.schema.names
+    row = {name: f"c.kept.{quoted(name)}" for name in work.kept} | {name: f"c.{quoted(name)}" for name in nested}
+    columns: dict[str, str | Column] = {quoted(name): value for name, value in row.items()}
+    gone = "c.gone" if work.keeps_bad else "c.gone OR c.reason IS NOT NULL"
+    table = DeltaTable.forPath(spark, location)
     with _commit_settings(spark, once, provenance(work.at(version))):
-        merge = table.alias("t").merge(source.alias("c"), _same_row(work, latest))
-        merge = merge.whenMatchedDelete("c.gone").whenMatchedUpdate(set=columns)
-        merge.whenNotMatchedInsert("NOT c.gone", columns).execute()
+        merge = table.alias("t").merge(latest.alias("c"), _same_row(work, found))
+        merge = merge.whenMatchedDelete(gone).whenMatchedUpdate(set=columns)
+        merge.whenNotMatchedInsert(f"NOT ({gone})", columns).execute()
     metrics = table.history(1).collect()[0]["operationMetrics"]
     counts = {name: int(metrics.get(f"numTargetRows{name}", 0)) for name in ("Inserted", "Updated", "Deleted")}
     _stamp(work, version)
-    DeltaLog(spark, folder).delete_folder()
-    return Merged(counts["Inserted"] + counts["Updated"], counts["Deleted"], bad_rows)
+    scratch.delete_folder()
+    return Merged(counts["Inserted"] + counts["Updated"], counts["Deleted"], found.bad_rows)
 
 
 def require_counts(work: Work) -> None:
@@ -179,32 +187,57 @@ def _latest(work: Work, changes: DataFrame) -> DataFrame:
     ).withColumn("reason", F.when(~F.col("gone"), why))  # fmt: skip
 
 
-def _require_unique(work: Work, latest: DataFrame) -> None:
+@dataclass(frozen=True)
+class Found:
+    """What the changed rows are: bounds of their ids, how many rows an id stands for, why rows are bad."""
+
+    low: Any
+    high: Any
+    times: int
+    nulls: int
+    bad_rows: dict[str, int]
+
+
+def _look_at(latest: DataFrame) -> Found:
+    """One pass over the changed rows."""
+    by_reason = latest.groupBy("reason").agg(
+        F.min("id"), F.max("id"), F.max("times"), F.count_if(F.col("id").isNull()), F.count("*")
+    )
+    rows = sorted(by_reason.collect(), key=lambda row: row[0] or "")
+    bounds = [bound for row in rows for bound in (row[1], row[2]) if bound is not None]
+    return Found(
+        low=min(bounds, default=None),
+        high=max(bounds, default=None),
+        times=max((row[3] for row in rows), default=0),
+        nulls=sum(row[4] for row in rows),
+        bad_rows={row[0]: row[5] for row in rows if row[0] is not None},
+    )
+
+
+def _require_unique(work: Work, latest: DataFrame, found: Found) -> None:
     """`AdaptorError` where an id stands for several rows: nobody could tell which of them changed."""
-    ids = work.target.read(work.spark).select(F.col(quoted(work.columns.id)).alias("id"))
-    bounds = latest.agg(F.min("id"), F.max("id"), F.max("times"), F.count_if(F.col("id").isNull())).collect()[0]
-    low, high, times, nulls = bounds
-    twice = ids.where(F.col("id").between(F.lit(low), F.lit(high))).join(F.broadcast(latest.select("id")), "id")
-    if nulls:
+    if found.nulls:
         raise AdaptorError(f"{work.source.where} has changed rows without an id; run with apply.mode=full")
-    if (times or 0) > 1 or not twice.groupBy("id").count().where("count > 1").isEmpty():
+    ids = work.target.read(work.spark).select(F.col(quoted(work.columns.id)).alias("id"))
+    near = ids.where(F.col("id").between(F.lit(found.low), F.lit(found.high)))
+    twice = near.join(F.broadcast(latest.select("id")), "id").groupBy("id").count().where("count > 1")
+    if found.times > 1 or not twice.isEmpty():
         raise AdaptorError(
             f"an id of {work.source.where} stands for several rows, so changes can't be followed; "
             "make ids unique, or run with apply.mode=full"
         )
 
 
-def _same_row(work: Work, latest: DataFrame) -> Column:
+def _same_row(work: Work, found: Found) -> Column:
     """The condition of the merge; the bounds let Delta skip files in which no changed id can be."""
-    low, high = latest.agg(F.min("id"), F.max("id")).collect()[0]
     ours = F.col(f"t.{quoted(work.columns.id)}")
-    return (ours == F.col("c.id")) & ours.between(F.lit(low), F.lit(high))
+    return (ours == F.col("c.id")) & ours.between(F.lit(found.low), F.lit(found.high))
 
 
-def _merge_quarantine(work: Work, latest: DataFrame, any_bad: bool) -> None:
+def _merge_quarantine(work: Work, latest: DataFrame, found: Found) -> None:
     """Changed rows leave the quarantine, or come into it, or stay with their new reason."""
     if not work.quarantine.exists(work.spark):
-        if not any_bad:
+        if not found.bad_rows:
             return
         write_table(work.spark.createDataFrame([], "id string, reason string"), work.quarantine, provenance(work))
     changed = latest.select(F.col("id").cast("string").alias("id"), "reason")

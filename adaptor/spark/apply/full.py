@@ -61,7 +61,7 @@ def build(work: Work, report: Callable[[str], None]) -> Written:
     except AdaptorError:
         raise
     except (PySparkException, Py4JError, OSError) as error:
-        if _lost_files(error):
+        if lost_files(error):
             staging.abandon()
             raise AdaptorError(
                 f"files of {work.source} are gone: it was rewritten and vacuumed while its rows were adapted; "
@@ -157,7 +157,8 @@ def _quarantine(work: Work, staging: Staging, note: Mapping[str, str]) -> None:
         write_table(empty if bad is None else bad, work.quarantine, note)
 
 
-def _lost_files(error: Exception) -> bool:
+def lost_files(error: Exception) -> bool:
+    """Whether files that a log names are no longer there."""
     text = str(error)
     return any(
         name in text for name in ("FileNotFoundException", "FileNotFoundError", "FILE_NOT_EXIST", "No such file")

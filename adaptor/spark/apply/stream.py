@@ -8,8 +8,7 @@ from pyspark.errors import StreamingQueryException
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from adaptor.errors import AdaptorError
-from adaptor.spark.apply.changes import Merged, held_version, merge_changes, require_counts
+from adaptor.spark.apply.changes import Merged, broken_feed, held_version, merge_changes, require_counts
 from adaptor.spark.apply.full import Written, build
 from adaptor.spark.apply.target import BUILD, VERSION
 from adaptor.spark.apply.work import Work
@@ -32,8 +31,16 @@ def apply_stream(work: Work, report: Callable[[str], None]) -> Written:
         return Written(last, 0, {}, 0)
     made = target.snapshot().properties[BUILD]
     merges: list[Merged] = []
+    failed: list[Exception] = []
 
     def merge(batch: DataFrame, number: int) -> None:
+        try:
+            merge_new(batch, number)
+        except Exception as error:
+            failed.append(error)  # as it is: the query would wrap it up
+            raise
+
+    def merge_new(batch: DataFrame, number: int) -> None:
         held = int(target.snapshot().properties[VERSION])
         new = batch.where(F.col("_commit_version") > held)  # an incremental run may have been here
         version = new.agg(F.max("_commit_version")).collect()[0][0]
@@ -48,10 +55,7 @@ def apply_stream(work: Work, report: Callable[[str], None]) -> Written:
     try:
         query.awaitTermination()
     except StreamingQueryException as error:
-        raise AdaptorError(
-            f"the change feed of {work.source.where} can't be followed from version {last + 1} "
-            f"({str(error).strip().splitlines()[-1]}); run once with apply.mode=full"
-        ) from error
+        raise failed[0] if failed else broken_feed(work, last, error) from error
     version = int(target.snapshot().properties[VERSION])
     require_counts(work.at(version))
     bad_rows: dict[str, int] = {}

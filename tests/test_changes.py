@@ -1,0 +1,134 @@
+"""Incremental and streaming runs: after any changes the target is what a full run would have written."""
+
+import numpy as np
+import pytest
+from applying import ADAPTOR, Bench, vectors
+from synthetic import embeddings_frame, rotation, save_delta
+
+from adaptor import Adaptor, AdaptorError
+from adaptor.artifact import publish
+from adaptor.maps import Map
+
+MODES = ["incremental", "stream"]
+
+
+@pytest.fixture
+def bench(spark, tmp_path):
+    made = Bench(spark, tmp_path)
+    made.save(vectors(100))
+    made.sql("ALTER TABLE docs SET TBLPROPERTIES ('delta.enableChangeDataFeed' = true)")
+    return made
+
+
+def change(bench: Bench) -> None:
+    """Every kind of change, some of them to the same row."""
+    bench.sql("UPDATE docs SET embedding = reverse(embedding), title = 'new' WHERE id BETWEEN 'd010' AND 'd014'")
+    bench.sql("UPDATE docs SET embedding = NULL WHERE id = 'd020'")
+    bench.sql("UPDATE docs SET embedding = ARRAY_REPEAT(CAST(1 AS FLOAT), 32) WHERE id = 'd101'")
+    bench.save(vectors(5, bad=False, seed=3), [f"e{i}" for i in range(5)], 1, "append")
+    bench.sql("DELETE FROM docs WHERE id IN ('d030', 'd102', 'e3')")
+    bench.sql("UPDATE docs SET title = 'newer' WHERE id = 'd012'")
+    bench.save(vectors(1, bad=False, seed=4), ["d030"], 1, "append")
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("bad_rows", ["quarantine", "null"])
+def test_as_a_full_run(bench, mode, bad_rows):
+    built = bench.apply(mode, mode=mode, bad_rows=bad_rows)
+    assert bench.said[0] == f"there is no {built.target.where} yet: it is built from all rows"
+    change(bench)
+    applied = bench.apply(mode, mode=mode, bad_rows=bad_rows)
+    bench.apply("full", bad_rows=bad_rows)
+    rows, expected = bench.rows(mode), bench.rows("full")
+    assert [row[:2] for row in rows] == [row[:2] for row in expected]
+    for dim in (4, 8, 16):
+        for row, other in zip(rows, expected):
+            np.testing.assert_allclose(row[f"embedding_{dim}"] or [], other[f"embedding_{dim}"] or [], atol=1e-6)
+    if bad_rows == "quarantine":
+        assert (applied.written, applied.removed) == (11, 1)
+        assert bench.rows(f"{mode}_quarantine") == bench.rows("full_quarantine")
+
+    again = bench.apply(mode, mode=mode, bad_rows=bad_rows)
+    assert (again.written, again.source.version) == (0, 8)
+    assert "already: nothing to do" in bench.said[-1]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_merge_that_was_cut_off_before_its_version_was_recorded(bench, mode, monkeypatch):
+    bench.apply("nested", mode=mode)
+    change(bench)
+    with monkeypatch.context() as patched:
+        patched.setattr("adaptor.spark.apply.changes._stamp", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            bench.apply("nested", mode=mode)
+    bench.apply("nested", mode=mode)
+    bench.apply("full")
+    assert [row[:2] for row in bench.rows("nested")] == [row[:2] for row in bench.rows("full")]
+    merges = bench.spark.sql(f"DESCRIBE HISTORY delta.`{bench.folder}/nested`").collect()
+    assert [row.operation for row in merges].count("MERGE") == 1
+
+
+def test_stream_and_incremental_take_turns(bench):
+    for mode in ("stream", "incremental", "stream"):
+        bench.sql("UPDATE docs SET embedding = reverse(embedding), title = concat(title, '!') WHERE id < 'd010'")
+        bench.apply("nested", mode=mode)
+    bench.apply("full")
+    assert [row[:3] for row in bench.rows("nested")] == [row[:3] for row in bench.rows("full")]
+
+
+def test_rows_that_leave_and_enter_a_condition(bench):
+    where = {"source": {"where": "title <> 'hidden'"}}
+    bench.sql("UPDATE docs SET title = 'hidden' WHERE id < 'd010'")
+    bench.apply("nested", mode="incremental", **where)
+    bench.sql("UPDATE docs SET title = IF(id < 'd005', 'shown', 'hidden') WHERE id < 'd015'")
+    bench.apply("nested", mode="incremental", **where)
+    assert [row.id for row in bench.rows("nested")] == [f"d{i:03d}" for i in [*range(5), *range(15, 100)]]
+
+
+def test_columns_that_the_source_gained_are_named(bench):
+    bench.apply("nested", mode="incremental")
+    bench.sql("ALTER TABLE docs ADD COLUMN language STRING")
+    bench.sql("UPDATE docs SET language = 'en' WHERE id = 'd001'")
+    bench.apply("nested", mode="incremental")
+    assert f"new columns of {bench.docs} are not carried: language" in bench.said
+    assert "language" not in bench.rows("nested")[0].asDict()
+
+
+def test_changes_that_can_not_be_followed(bench):
+    bench.apply("nested", mode="incremental")
+    before = bench.rows("nested")
+
+    def refused(message: str, **apply) -> None:
+        with pytest.raises(AdaptorError, match=message):
+            bench.apply("nested", mode="incremental", **apply)
+        assert bench.rows("nested") == before
+
+    save_delta(embeddings_frame(bench.spark, vectors(2, bad=False), ["twice", "twice"]), bench.docs, "append")
+    refused("an id of .* stands for several rows.*or run with apply.mode=full")
+    refused("other carried columns.*apply.rebuild=true", carry=[])
+    bench.sql("DELETE FROM docs WHERE id = 'twice'")
+    bench.sql("ALTER TABLE docs SET TBLPROPERTIES ('delta.enableChangeDataFeed' = false)")
+    refused(r"keeps no change feed; switch it on by ALTER TABLE .*enableChangeDataFeed.*apply.mode=full")
+    bench.sql("DELETE FROM docs WHERE id = 'd003'")
+    bench.sql("ALTER TABLE docs SET TBLPROPERTIES ('delta.enableChangeDataFeed' = true)")
+    refused(r"the change feed of .* from version 2 to \d+ can't be followed .*apply.mode=full")
+    bench.apply("nested")
+    assert [row.id for row in bench.rows("nested")] == [row.id for row in before if row.id != "d003"]
+
+
+def test_another_artifact_is_refused_and_a_rebuild_replaces_all_rows_at_once(bench):
+    bench.apply("nested", mode="incremental")
+    before, commits = bench.rows("nested"), bench.versions("nested")
+    other = Adaptor(Map(rotation(seed=5)), (4, 8, 16))
+    publish(other, str(bench.folder / "artifact"))
+    bench.sql("DELETE FROM docs WHERE id = 'd000'")
+    for mode in ("full", "incremental"):
+        with pytest.raises(AdaptorError, match=f"was written by artifact {ADAPTOR.fingerprint[:12]}.*rebuild=true"):
+            bench.apply("nested", mode=mode)
+    assert bench.rows("nested") == before
+    bench.apply("nested", mode="incremental", rebuild=True)
+    assert bench.versions("nested") == commits + 1
+    rows = bench.rows("nested")
+    assert len(rows) == 99
+    x = bench.spark.read.format("delta").load(bench.docs).where("id = 'd007'").first().embedding
+    np.testing.assert_allclose(rows[6].embedding_8, other.encode([x], 8)[0], atol=1e-6)
