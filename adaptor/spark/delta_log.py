@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+from urllib.parse import unquote
 from uuid import uuid4
 
 import delta.exceptions.captured  # noqa: F401  makes pyspark raise the classes of delta.exceptions
@@ -49,6 +50,11 @@ class DataFile:
         return (
             None if records is None else int(records) - int(self._add.get("deletionVector", {}).get("cardinality", 0))
         )
+
+    @property
+    def key(self) -> str:
+        """What tells it from other files, and from itself with other rows deleted; how a log came to us is left out."""
+        return json.dumps([self.path, self._add.get("deletionVector")], sort_keys=True)
 
     @property
     def has_deletions(self) -> bool:
@@ -116,10 +122,10 @@ class DeltaLog:
 
     def __init__(self, spark: SparkSession, path: str) -> None:
         self._spark, self.path = spark, path
-        jvm = spark.sparkContext._jvm
-        if jvm is None:
+        self._jvm: Any = spark.sparkContext._jvm
+        if self._jvm is None:
             raise AdaptorError("apply needs a classic Spark session; Spark Connect has no Delta transactions")
-        self._log = jvm.org.apache.spark.sql.delta.DeltaLog.forTable(spark._jsparkSession, path)
+        self._log = self._jvm.org.apache.spark.sql.delta.DeltaLog.forTable(spark._jsparkSession, path)
 
     def snapshot(self, version: int | None = None) -> Snapshot:
         """The table as it is now, or was. Raises what Delta raises for a version that is gone."""
@@ -135,10 +141,30 @@ class DeltaLog:
         self._log.update(False, *[self._spark.sparkContext._jvm.scala.Option.empty()] * 2)  # type: ignore[union-attr]
         return Transaction(self._spark, self._log)
 
-    def siblings(self) -> list[str]:
-        """Names of what lies beside the table's folder."""
+    def siblings(self) -> list[tuple[str, float]]:
+        """What lies beside the table's folder: names, and when its log was last written to, in s since 1970."""
         parent = self._log.dataPath().getParent()
-        return [status.getPath().getName() for status in self._files(parent).listStatus(parent)]
+        found = []
+        for name in (status.getPath().getName() for status in self._files(parent).listStatus(parent)):
+            log = self._jvm.org.apache.hadoop.fs.Path(parent, f"{name}/_delta_log")
+            if self._files(log).exists(log):
+                found.append((name, self._files(log).getFileStatus(log).getModificationTime() / 1000))
+        return found
+
+    def missing(self, files: Sequence[DataFile]) -> list[str]:
+        """Paths of those files of the table that are not there."""
+        paths = [unquote(file.path) for file in files]
+        there: set[str] = set()
+        for parent in {path.rpartition("/")[0] for path in paths}:
+            folder = self._log.dataPath()
+            folder = self._jvm.org.apache.hadoop.fs.Path(folder, parent) if parent else folder
+            if self._files(folder).exists(folder):
+                # One call for all names: they may be many.
+                found = self._jvm.org.apache.hadoop.fs.FileUtil.stat2Paths(self._files(folder).listStatus(folder))
+                listed = str(self._jvm.scala.Predef.genericWrapArray(found).mkString("\n")).split("\n")
+                names = [path.rpartition("/")[2] for path in listed]
+                there |= {f"{parent}/{name}".lstrip("/") for name in names}
+        return [path for path in paths if path not in there]
 
     def delete_folder(self) -> None:
         """Delete everything in the folder: only where no table refers to it."""

@@ -17,6 +17,7 @@ from pyspark.sql.types import (
     TimestampType,
 )
 
+from adaptor.spark.delta_log import Conflict
 from adaptor.spark.tables import TableRef
 
 SCHEMA = StructType(
@@ -80,4 +81,11 @@ def record(spark: SparkSession, table: str, run: Run, figures: Sequence[Figure])
     df = spark.createDataFrame([figure.row(run) for figure in figures], SCHEMA).coalesce(1)
     writer = df.write.format("delta").mode("append")
     ref = TableRef(table)
-    writer.save(ref.path) if ref.is_path else writer.saveAsTable(table)
+
+    def append() -> None:
+        writer.save(ref.path) if ref.is_path else writer.saveAsTable(table)
+
+    try:
+        append()
+    except Conflict:  # another job has just made the table
+        append()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
@@ -27,6 +29,12 @@ from adaptor.spark.delta_log import Conflict, DeltaLog, Snapshot
 from adaptor.spark.rows import count_reasons
 from adaptor.spark.tables import write_table
 
+LOST = (
+    "FileNotFoundException",
+    "FileNotFoundError",
+    "FILE_NOT_EXIST",
+    "DELTA_VERSION_NOT_FOUND",
+)  # of data and of the log
 ROUNDS, SLOT_BYTES = 4, 128 << 20  # a chunk: so many rounds of all task slots, each with so much of the source
 
 
@@ -55,17 +63,15 @@ def build(work: Work, report: Callable[[str], None]) -> Written:
         if not work.settings.rebuild and _holds(before, work):
             report(f"{work.target.where} holds {work.source} by this artifact already: nothing to do")
             return Written(int(before.properties[VERSION]), 0, {}, 0)
-    work, staging = _begin(work, location, report)
     try:
-        return _build(work, staging, location, report)
-    except AdaptorError:
-        raise
+        work, staging = _begin(work, location, report)
+        with _lost_source(work, staging):
+            return _build(work, staging, location, report)
     except (PySparkException, Py4JError, OSError) as error:
-        if lost_files(error):
-            staging.abandon()
+        if "No space left on device" in str(error):
             raise AdaptorError(
-                f"files of {work.source} are gone: it was rewritten and vacuumed while its rows were adapted; "
-                f"{work.target.where} is as it was: run apply again, it begins anew with the latest version"
+                f"no space left on device while {work.target.where} was written: make room there, and where "
+                "spark.local.dir lies; the table is as it was, and apply, run again, goes on where it stopped"
             ) from error
         raise
 
@@ -76,23 +82,39 @@ def _holds(target: Snapshot, work: Work) -> bool:
     return (target.properties.get("matryoshka.key"), target.properties.get(VERSION)) == (work.key, str(applied))
 
 
+@contextmanager
+def _lost_source(work: Work, staging: Staging) -> Iterator[None]:
+    """Give the build up, and say so, where the version that it reads is no longer there."""
+    try:
+        yield
+    except (PySparkException, Py4JError, OSError) as error:
+        if not lost_files(error):
+            raise
+        staging.abandon()
+        raise AdaptorError(
+            f"files of {work.source} are gone: it was rewritten and vacuumed while its rows were adapted; "
+            f"{work.target.where} is as it was: run apply again, it begins anew with the latest version"
+        ) from error
+
+
 def _begin(work: Work, location: str, report: Callable[[str], None]) -> tuple[Work, Staging]:
     """The staging of this work: of an unfinished build, with the version it began with, or a new one."""
     staging = Staging(work.spark, location, work.key)
-    version = staging.unfinished()
     fixed = work.columns.version is not None or work.in_place
-    if version is not None and (version == work.source.version or not fixed):
-        if version != work.source.version:
-            report(f"going on with the build of version {version}; the source is at {work.source.version} by now")
-        return work.at(version), staging
-    source = work.snapshot()
-    schema = target_schema(work, source)
-    partitioned_by = source.metadata["partitionColumns"] if work.in_place else ()
-    properties = target_properties(work, source, schema)
-    if work.in_place:
-        properties = merged(source.properties, properties, in_place=True)
-    staging.begin(schema, properties, partitioned_by, chunk_bytes(work))
-    return work, staging
+    while True:
+        version = staging.join()
+        if version is not None and (version == work.source.version or not fixed):
+            if version != work.source.version:
+                report(f"going on with the build of version {version}; the source is at {work.source.version} by now")
+            return work.at(version), staging
+        source = work.snapshot()
+        schema = target_schema(work, source)
+        partitioned_by = source.metadata["partitionColumns"] if work.in_place else ()
+        properties = target_properties(work, source, schema)
+        if work.in_place:
+            properties = merged(source.properties, properties, in_place=True)
+        if staging.begin(schema, properties, partitioned_by, chunk_bytes(work)):
+            return work, staging
 
 
 def chunk_bytes(work: Work) -> int:
@@ -124,15 +146,17 @@ def _build(work: Work, staging: Staging, location: str, report: Callable[[str], 
         )
     note = provenance(work)
     _quarantine(work, staging, note)
-    staging.publish(work.in_place, note)
+    staging.publish(work.in_place, note, partial(require_replaceable, work))
     return Written(int(work.source.version or 0), rows, bad_rows, quarantined)
 
 
 def _write_chunk(work: Work, source: Snapshot, chunk: Chunk, staging: Staging, engine: str, bar: Bar) -> None:
-    try:
-        seen = ENGINES[engine](work, source, chunk, staging)
-    except Conflict:  # another run has written it meanwhile, or begun anew
-        seen = None
+    while True:
+        try:
+            seen = ENGINES[engine](work, source, chunk, staging)
+            break
+        except Conflict:  # another run wrote this chunk meanwhile, or was just the first to list bad rows
+            continue
     if work.settings.bad_rows == "fail" and (found := staging.bad_rows()) is not None:
         _require_allowed(work, count_reasons(found), staging)
     bar.advance(chunk.rows or seen or 0, new=seen is not None)
@@ -154,12 +178,12 @@ def _quarantine(work: Work, staging: Staging, note: Mapping[str, str]) -> None:
     bad = staging.bad_rows()
     if bad is not None or work.quarantine.exists(work.spark):
         empty = work.spark.createDataFrame([], "id string, reason string")
-        write_table(empty if bad is None else bad, work.quarantine, note)
+        try:
+            write_table(empty if bad is None else bad, work.quarantine, note)
+        except Conflict:  # a run that shares this build has just written the same
+            write_table(empty if bad is None else bad, work.quarantine, note)
 
 
 def lost_files(error: Exception) -> bool:
-    """Whether files that a log names are no longer there."""
-    text = str(error)
-    return any(
-        name in text for name in ("FileNotFoundException", "FileNotFoundError", "FILE_NOT_EXIST", "No such file")
-    )
+    """Whether files or versions that a log names are no longer there."""
+    return any(name in str(error) for name in LOST)

@@ -7,8 +7,10 @@ takes them over. Readers of the target never see it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from time import time
 from uuid import uuid4
 
 from pyspark.sql import DataFrame, SparkSession
@@ -16,10 +18,12 @@ from pyspark.sql.types import StringType, StructField, StructType
 
 from adaptor.errors import AdaptorError
 from adaptor.spark.apply.target import BUILD, VERSION, merged
-from adaptor.spark.delta_log import Conflict, DataFile, DeltaLog, Transaction
+from adaptor.spark.delta_log import Conflict, DataFile, DeltaLog, Snapshot, Transaction
 
 CHUNK_BYTES = "matryoshka.chunk_bytes"
 ABANDONED = "matryoshka.abandoned"
+OVER = "matryoshka.over"  # the build that the target held when this one began
+DEAD = 7 * 24 * 3600  # seconds: a build that nobody has touched for so long is over, as VACUUM has it too
 BAD_ROWS = StructType([StructField("id", StringType()), StructField("reason", StringType())])
 
 
@@ -50,7 +54,10 @@ def cut(files: Sequence[DataFile], chunk_bytes: int) -> list[Chunk]:
 
 
 class Staging:
-    """The build of one key: `rows` of the target, and `bad` rows with their reasons."""
+    """The build of one key: `rows` of the target, and `bad` rows with their reasons.
+
+    Several runs may share a build; one that was begun anew by another is no longer theirs.
+    """
 
     def __init__(self, spark: SparkSession, location: str, key: str) -> None:
         self._spark, self._location = spark, location
@@ -58,59 +65,76 @@ class Staging:
         self.log = DeltaLog(spark, f"{location}/{self.folder}")
         self.bad_log = DeltaLog(spark, f"{location}/{self.folder}-bad")
         self._target = DeltaLog(spark, location)
+        self._build = ""
 
     @property
     def properties(self) -> dict[str, str]:
-        return self.log.snapshot().properties
+        """The build's properties; `AdaptorError` where another run has begun anew or given it up."""
+        return self._ours(self.log.snapshot()).properties
 
-    def unfinished(self) -> int | None:
-        """The source version of a build that began and was not published; None where there is none."""
+    def join(self) -> int | None:
+        """The source version of a build that began and was not published, from here on ours; None where there is none.
+
+        It is over too when another build was published meanwhile.
+        """
         found = self.log.snapshot()
-        if found.version < 0 or ABANDONED in found.properties or self.published():
+        if found.version < 0 or ABANDONED in found.properties:
             return None
+        if self._target.snapshot().properties.get(BUILD, "") != found.properties.get(OVER, ""):
+            return None
+        self._build = found.properties[BUILD]
         return int(found.properties[VERSION])
-
-    def published(self) -> bool:
-        """Whether the target holds this build."""
-        return self._target.snapshot().properties.get(BUILD) == self.properties.get(BUILD, "")
 
     def begin(
         self, schema: StructType, properties: Mapping[str, str], partitioned_by: Sequence[str], chunk_bytes: int
-    ) -> None:
-        """An empty build; where another run has just begun one, that is the build."""
-        build = {BUILD: uuid4().hex, CHUNK_BYTES: str(chunk_bytes)}
+    ) -> bool:
+        """An empty build; False where another run has just begun one, or goes on with it."""
+        over = self._target.snapshot().properties.get(BUILD, "")
+        build = {BUILD: uuid4().hex, CHUNK_BYTES: str(chunk_bytes), OVER: over}
         transaction = self.log.start()
         try:
             transaction.define(schema, {**properties, **build}, partitioned_by)
             transaction.remove_all()
             transaction.commit(build)
         except Conflict:
-            if self.unfinished() is None:
-                raise
+            return False
+        self._build = build[BUILD]
+        return True
 
     def started(self, chunk: Chunk) -> Transaction | None:
         """A transaction for the chunk's rows; None where they are there already."""
         transaction = self.log.start()
-        build = transaction.before.properties[BUILD]
-        return None if transaction.seen(_once(build, chunk)) else transaction
+        self._ours(transaction.before)
+        return None if transaction.seen(_once(self._build, chunk)) else transaction
 
     def started_bad(self, chunk: Chunk) -> Transaction | None:
         """The same for its bad rows."""
-        build, transaction = self.properties[BUILD], self.bad_log.start()
-        if transaction.before.version < 0 or transaction.before.properties[BUILD] != build:
-            transaction.define(BAD_ROWS, {BUILD: build})
+        transaction = self.bad_log.start()
+        if transaction.before.properties.get(BUILD) != self.properties[BUILD]:
+            transaction.define(BAD_ROWS, {BUILD: self._build})
             transaction.remove_all()  # those of a build before
-        return None if transaction.seen(_once(build, chunk)) else transaction
+        return None if transaction.seen(_once(self._build, chunk)) else transaction
+
+    def _ours(self, found: Snapshot) -> Snapshot:
+        if found.properties.get(BUILD) != self._build or ABANDONED in found.properties:
+            raise AdaptorError(
+                f"another run gave up this build of {self._location}, or began it anew; "
+                "when no other is at work, run apply again"
+            )
+        return found
 
     def abandon(self) -> None:
         """Never go on with this build: the next run begins anew."""
         transaction = self.log.start()
+        if transaction.before.properties.get(BUILD) != self._build:
+            return
         transaction.define(
             transaction.before.schema,
             {**transaction.before.properties, ABANDONED: "true"},
             transaction.before.metadata["partitionColumns"],
         )
-        transaction.commit({})
+        with suppress(*Conflict):  # another run has done the same
+            transaction.commit({})
 
     def delete(self) -> None:
         """Delete the build with its files: only where it can't have been published."""
@@ -119,7 +143,7 @@ class Staging:
 
     def rows(self) -> int:
         """Rows that were staged; every file of ours has statistics."""
-        return self.log.snapshot().rows or 0
+        return self._ours(self.log.snapshot()).rows or 0
 
     def bad_rows(self) -> DataFrame | None:
         """`id, reason` of the bad rows of all chunks; None where there are none."""
@@ -128,22 +152,33 @@ class Staging:
             return None
         return found.read(found.files)
 
-    def publish(self, in_place: bool, note: Mapping[str, str]) -> None:
+    def publish(self, in_place: bool, note: Mapping[str, str], allow: Callable[[Mapping[str, str]], None]) -> None:
         """Give the target these rows and no others, in one commit; once, whoever does it.
 
-        Raises `AdaptorError` when the target, or in place the source, was changed meanwhile.
+        `allow` gets the properties of the target that is to be replaced and raises where it must not be.
+        Raises `AdaptorError` when the target, or in place the source, was changed meanwhile, and
+        when files of the build are gone.
         """
-        staged = self.log.snapshot()
-        ours = {key: value for key, value in staged.properties.items() if key != CHUNK_BYTES}
         transaction = self._target.start()
         before = transaction.before
-        if before.version >= 0 and before.properties.get(BUILD) == ours[BUILD]:
+        if before.version >= 0 and before.properties.get(BUILD) == self._build:
             return
+        staged = self._ours(self.log.snapshot())
+        ours = {key: value for key, value in staged.properties.items() if key not in (CHUNK_BYTES, OVER)}
         if in_place and before.version != int(ours[VERSION]):
             self.abandon()
             raise AdaptorError(
                 f"{self._location} went from version {ours[VERSION]} to {before.version} while its rows were adapted; "
                 "nothing was changed: run apply again, when nothing else writes to it"
+            )
+        if before.version >= 0:
+            allow(before.properties)
+        missing = self.log.missing(staged.files)
+        if missing:
+            self.abandon()
+            raise AdaptorError(
+                f"{len(missing)} files that this build wrote are gone, such as {missing[0]}: {self._location} was "
+                "vacuumed meanwhile; nothing was changed: run apply again, it begins anew"
             )
         properties = merged(before.properties if before.version >= 0 else {}, ours, in_place)
         try:
@@ -152,7 +187,7 @@ class Staging:
             transaction.add([file.below(self.folder) for file in staged.files])
             transaction.commit(note)
         except Conflict as error:
-            if not self.published():
+            if self._target.snapshot().properties.get(BUILD) != self._build:
                 raise AdaptorError(
                     f"something else wrote to {self._location} while this build was published; nothing was changed: "
                     "run apply again"
@@ -160,12 +195,12 @@ class Staging:
         self._forget_others()
 
     def _forget_others(self) -> None:
-        """The logs of builds that were never published; VACUUM takes their files."""
-        for name in self.log.siblings():
-            if name.startswith("staging-") and not name.startswith(self.folder):
+        """The logs of builds that nobody goes on with; VACUUM takes their files."""
+        for name, touched in self.log.siblings():
+            if name.startswith("staging-") and not name.startswith(self.folder) and time() - touched > DEAD:
                 DeltaLog(self._spark, f"{self._location}/{name}").delete_log()
 
 
 def _once(build: str, chunk: Chunk) -> str:
     """What makes a chunk's commit happen once: the same for the same files in the same build."""
-    return hashlib.sha256("\n".join([build, *(file.action for file in chunk.files)]).encode()).hexdigest()
+    return hashlib.sha256("\n".join([build, *(file.key for file in chunk.files)]).encode()).hexdigest()
