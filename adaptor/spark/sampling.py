@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
-import fsspec
 import numpy as np
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -17,6 +16,7 @@ from adaptor.batches.arrow import ArrowBatches
 from adaptor.batches.petastorm import PetastormBatches
 from adaptor.config import Sample
 from adaptor.errors import AdaptorError
+from adaptor.files import open_folder
 from adaptor.sample import Fold
 from adaptor.spark.rows import common_width, count_reasons, reason
 from adaptor.spark.tables import is_url
@@ -112,7 +112,7 @@ def materialise(
 
 
 def _delete(url: str) -> None:
-    fs, folder = fsspec.core.url_to_fs(url)
+    fs, folder = open_folder(url)
     if fs.exists(folder):
         fs.rm(folder, recursive=True)
 
@@ -127,7 +127,8 @@ def _with_judged(chosen: DataFrame, df: DataFrame, id_column: str, judged: Seque
 def _ids(url: str) -> list[str]:
     import pyarrow.dataset as dataset
 
-    return list(dataset.dataset(url, format="parquet").to_table(columns=["id"])["id"].to_pylist())
+    fs, folder = open_folder(url)
+    return list(dataset.dataset(folder, filesystem=fs, format="parquet").to_table(columns=["id"])["id"].to_pylist())
 
 
 def _fold(kind: str, url: str, rows: int, width: int) -> Fold:
