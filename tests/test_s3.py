@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from moto.server import ThreadedMotoServer
 from synthetic import SMALL_SPARK, clustered, embeddings_frame, save_delta
 
 from adaptor import Adaptor
@@ -31,6 +30,7 @@ class Store:
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     import s3fs
+    from moto.server import ThreadedMotoServer
 
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
