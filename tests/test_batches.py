@@ -58,11 +58,12 @@ def test_a_matrix_in_memory():
     np.testing.assert_array_equal(gather(ArrayBatches(x)).numpy(), x)
 
 
-def test_arrow_reads_any_file_system(folders):
+@pytest.mark.parametrize("kind", KINDS)
+def test_any_file_system_is_read(folders, kind):
     """Also one that pyarrow does not know by its scheme, such as s3a."""
     memory, local = fsspec.filesystem("memory"), fsspec.filesystem("file")
     for number, url in enumerate(folders):
         for file in local.ls(fsspec.core.strip_protocol(url), detail=False):
             memory.pipe_file(f"/sample/{number}/{Path(file).name}", Path(file).read_bytes())
     urls = ("memory://sample/0", "memory://sample/1")
-    np.testing.assert_array_equal(gather(ArrowBatches(urls, 250)).numpy(), clustered(250))
+    np.testing.assert_array_equal(gather(kind(urls, 250)).numpy(), clustered(250))
