@@ -10,7 +10,6 @@ from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
-import fsspec
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
@@ -18,6 +17,7 @@ from safetensors.numpy import save as save_tensors
 
 from adaptor.codecs import Int8Codec
 from adaptor.errors import AdaptorError
+from adaptor.files import open_folder
 from adaptor.maps import Map
 from adaptor.vectors import Float32, as_embeddings, check_dims, prefix
 
@@ -102,7 +102,7 @@ class Adaptor:
         A folder without config.json is no artifact, so a killed save leaves nothing to load.
         Raises `AdaptorError` when another artifact is already there; the same one is left alone.
         """
-        fs, root = fsspec.core.url_to_fs(path)
+        fs, root = open_folder(path)
         if fs.exists(f"{root}/config.json"):
             if Adaptor.load(path).fingerprint != self.fingerprint:
                 raise AdaptorError(f"{path} already holds another artifact; choose another folder")
@@ -121,7 +121,7 @@ class Adaptor:
         Raises `AdaptorError` when there is none, or when its weights are not those it was saved
         with.
         """
-        fs, root = fsspec.core.url_to_fs(path)
+        fs, root = open_folder(path)
         if fs.exists(f"{root}/current.json"):
             try:
                 root = f"{root}/{json.loads(fs.cat_file(f'{root}/current.json'))['version']}"
@@ -166,7 +166,7 @@ def publish(adaptor: Adaptor, root: str, card: str = "") -> str:
     version = adaptor.fingerprint[:12]
     path = f"{root.rstrip('/')}/{version}"
     adaptor.save(path, card)
-    fs, folder = fsspec.core.url_to_fs(root)
+    fs, folder = open_folder(root)
     fs.pipe_file(str(PurePosixPath(folder) / "current.json"), _json({"version": version}).encode())
     return path
 

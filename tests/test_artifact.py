@@ -1,6 +1,7 @@
 """Artifacts: saved, loaded, fingerprinted, published; damage is noticed."""
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -192,3 +193,17 @@ def test_publish_names_the_current_version_and_can_go_back(tmp_path):
 def test_artifacts_live_on_any_file_system():
     publish(fitted(), "memory://artifacts/here")
     assert Adaptor.load("memory://artifacts/here").fingerprint == fitted().fingerprint
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("nowhere://a/b", "nowhere://a/b can't be opened: .*nowhere"),
+        # A None in sys.modules: to Python this package is not installed.
+        ("s3://bucket/a", r"s3://bucket/a can't be opened: .*; pip install 'matryoshka-adaptor\[s3\]'$"),
+    ],
+)
+def test_a_file_system_that_is_not_there(monkeypatch, url, message):
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    with pytest.raises(AdaptorError, match=message):
+        Adaptor.load(url)

@@ -2,7 +2,9 @@
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
+import fsspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -54,3 +56,14 @@ def test_a_wrong_count_is_noticed(folders, kind, written):
 def test_a_matrix_in_memory():
     x = clustered(5)
     np.testing.assert_array_equal(gather(ArrayBatches(x)).numpy(), x)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_any_file_system_is_read(folders, kind):
+    """Also one that pyarrow does not know by its scheme, such as s3a."""
+    memory, local = fsspec.filesystem("memory"), fsspec.filesystem("file")
+    for number, url in enumerate(folders):
+        for file in local.ls(fsspec.core.strip_protocol(url), detail=False):
+            memory.pipe_file(f"/sample/{number}/{Path(file).name}", Path(file).read_bytes())
+    urls = ("memory://sample/0", "memory://sample/1")
+    np.testing.assert_array_equal(gather(kind(urls, 250)).numpy(), clustered(250))

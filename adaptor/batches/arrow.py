@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from adaptor.files import open_folder
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -22,7 +24,8 @@ class ArrowBatches:
         import torch
 
         for url in self.urls:
-            for batch in dataset.dataset(url, format="parquet").to_batches(columns=["embedding"]):
+            fs, folder = open_folder(url)
+            for batch in dataset.dataset(folder, filesystem=fs, format="parquet").to_batches(columns=["embedding"]):
                 if batch.num_rows:
                     flat = batch.column(0).flatten().to_numpy().reshape(batch.num_rows, -1)
                     yield torch.tensor(flat, dtype=torch.float32)

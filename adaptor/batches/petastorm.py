@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import tempfile
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adaptor.errors import AdaptorError
+from adaptor.files import open_folder
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,8 +43,9 @@ class PetastormBatches:
                 # this thread, in order.
                 with (
                     contextlib.redirect_stdout(None),
+                    _local(url) as local,
                     make_batch_reader(
-                        url,
+                        local,
                         schema_fields=["embedding"],
                         reader_pool_type="dummy",
                         shuffle_row_groups=False,
@@ -50,3 +54,18 @@ class PetastormBatches:
                 ):
                     for batch in reader:
                         yield torch.tensor(batch.embedding, dtype=torch.float32)
+
+
+@contextlib.contextmanager
+def _local(url: str) -> Iterator[str]:
+    """`url` itself where it is local, else a copy that lives as long as it is read.
+
+    petastorm hands file systems of fsspec to a reader in pyarrow 14 that no longer takes its arguments.
+    """
+    if url.startswith("file:"):
+        yield url
+        return
+    fs, folder = open_folder(url)
+    with tempfile.TemporaryDirectory(prefix="sample-") as copy:
+        fs.get(f"{folder}/", f"{copy}/", recursive=True)
+        yield Path(copy).as_uri()

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
-import fsspec
 import numpy as np
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
@@ -17,6 +16,7 @@ from adaptor.batches.arrow import ArrowBatches
 from adaptor.batches.petastorm import PetastormBatches
 from adaptor.config import Sample
 from adaptor.errors import AdaptorError
+from adaptor.files import open_folder
 from adaptor.sample import Fold
 from adaptor.spark.rows import common_width, count_reasons, reason, stratum
 from adaptor.spark.tables import is_url
@@ -135,7 +135,7 @@ def materialise(
 
 
 def _delete(url: str) -> None:
-    fs, folder = fsspec.core.url_to_fs(url)
+    fs, folder = open_folder(url)
     if fs.exists(folder):
         fs.rm(folder, recursive=True)
 
@@ -161,7 +161,8 @@ def _held_out(wanted: Sample, share: float) -> Column:
 def _column(url: str, name: str) -> list[str]:
     import pyarrow.dataset as dataset
 
-    return list(dataset.dataset(url, format="parquet").to_table(columns=[name])[name].to_pylist())
+    fs, folder = open_folder(url)
+    return list(dataset.dataset(folder, filesystem=fs, format="parquet").to_table(columns=[name])[name].to_pylist())
 
 
 def _fold(kind: str, url: str, rows: int, width: int) -> Fold:
