@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 unexport SPARK_HOME SPARK_CONF_DIR PYTHONPATH PYSPARK_PYTHON PYSPARK_DRIVER_PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-slow lint check bench-quality bench-fit clean
+.PHONY: help quickstart test test-slow lint check bench-quality bench-fit bench-tuning clean
 
 help:  ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ bench-quality: $(VENV)/full.stamp  ## every candidate on every collection: docs/
 bench-fit: $(VENV)/full.stamp  ## what a fit costs beside one SVD and one neighbour search
 	$(BIN)/python -m benchmarks.fit_time
 
+bench-tuning: $(VENV)/full.stamp  ## does a search rank settings as nDCG does: docs/tuning.md
+	$(BIN)/python -m benchmarks.tuning
+
 clean:  ## remove what the quickstart made; the environment stays
 	rm -rf lake
 
@@ -51,6 +54,6 @@ $(VENV)/run.stamp: pyproject.toml constraints.txt tools/setup_spark.py conf/spar
 	@touch $@
 
 $(VENV)/full.stamp: $(VENV)/run.stamp tools/build_horovod.sh
-	$(PIP) --no-build-isolation --editable '.[spark,train,petastorm,notebook,horovod,dev]'
+	$(PIP) --no-build-isolation --editable '.[spark,train,petastorm,notebook,horovod,tune,dev]'
 	tools/build_horovod.sh $(VENV)
 	@touch $@

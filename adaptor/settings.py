@@ -95,6 +95,16 @@ class Supervision:
 
 
 @dataclass(frozen=True)
+class Tuning:
+    """How long to search for better settings of the training, where `tune` asks for it."""
+
+    __pydantic_config__: ClassVar = STRICT
+
+    trials: Count = 16  # trainings, the first with the settings as given
+    at_once: Count = 4  # trials that start without the scores of each other: what may run in parallel
+
+
+@dataclass(frozen=True)
 class FitSettings:
     """A whole fit: which candidates compete, and how the trained ones are made."""
 
@@ -111,3 +121,5 @@ class FitSettings:
     training: Training = Training()
     query_training: QueryTraining = QueryTraining()
     supervision: Supervision = Supervision()
+    tune: bool = False  # search around the settings of `training`, or with queries `query_training`
+    tuning: Tuning = Tuning()

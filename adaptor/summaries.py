@@ -30,9 +30,11 @@ def print_fitted(fitted: Fitted) -> None:
         table.add_row(score["candidate"], *cells, f"{score['seconds']:.1f}")
     console.print(table)
     winner = adaptor.config["candidate"]
+    if adaptor.metrics["tuning"]:
+        console.print(f"tuning       {adaptor.metrics['tuning']['summary']}")
     for name, reason in adaptor.metrics["left_out"].items():
         console.print(f"left out     {name}: {reason}")
-    if winner not in ("trained", "paper"):
+    if winner not in ("trained", "tuned", "paper"):
         console.print(f"No trained map beat {winner} on held-out rows, so {winner} ships.")
     console.print(f"artifact     {fitted.path}   ({winner}, fingerprint {adaptor.fingerprint[:12]})")
     console.print(f"source       {fitted.source}, {sum(fitted.bad_rows.values())} bad rows set aside")
