@@ -23,9 +23,10 @@ def model_card(adaptor: Adaptor) -> str:
         f"- made with matryoshka-adaptor {importlib.metadata.version('matryoshka-adaptor')}",
         "",
         f"Share of the 10 neighbours at full width, {truth}, that",
-        f"held-out {'queries' if metrics['held_out_side'] == 'query' else 'rows'} find again:",
+        f"held-out {'queries' if metrics['held_out_side'] == 'query' else 'rows'} find again, and what ranks",
+        "the candidates: agreement, nDCG@10 over those dims, where nearer neighbours have higher grades.",
         "",
-        f"| candidate | {' | '.join(dims)} | geometric mean |",
+        f"| candidate | {' | '.join(dims)} | agreement |",
         f"|---|{'---|' * (len(dims) + 1)}",
     ]
     for score in metrics["candidates"]:

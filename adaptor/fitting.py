@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from adaptor import candidates
+from adaptor.agreement import GradedJudge
 from adaptor.artifact import Adaptor
 from adaptor.codecs import Int8Codec
 from adaptor.errors import AdaptorError
@@ -25,21 +26,17 @@ from adaptor.workers import Workers
 from adaptor.workers.local import LocalWorkers
 
 TUNED = "tuned"  # the candidate that is trained with the settings that a search found
-LEAST_JUDGING = 50  # held-out rows or queries under which nothing is tuned: their overlap is mostly chance
+LEAST_JUDGING = 50  # held-out rows or queries under which nothing is tuned: their agreement is mostly chance
 
 
 @dataclass(frozen=True)
 class Score:
-    """What a candidate reached on held-out rows: overlap@10 by dim, and the seconds it took."""
+    """What a candidate reached on held-out rows: overlap@10 by dim, the judge's mean, and the seconds it took."""
 
     candidate: str
     overlap: dict[int, float]
+    mean: float  # what the candidates are ranked by
     seconds: float
-
-    @property
-    def mean(self) -> float:
-        """What the candidates are ranked by."""
-        return geometric_mean(self.overlap)
 
     def stored(self) -> dict[str, Any]:
         """As it stands in metrics.json."""
@@ -121,8 +118,10 @@ def fit_sample(
             continue
         started = time.perf_counter()
         made[name] = maker.make(_kind(name), judge, nested)
-        scores.append(Score(name, judge.overlap(made[name].sides, sample.train.rows), time.perf_counter() - started))
-        report(f"{name}: overlap@{NEIGHBOURS} {scores[-1].mean:.4f} on held-out rows, {scores[-1].seconds:.1f} s")
+        overlap = judge.overlap(made[name].sides, sample.train.rows)
+        mean = geometric_mean(judge.kept(made[name].sides, sample.train.rows))
+        scores.append(Score(name, overlap, mean, time.perf_counter() - started))
+        report(f"{name}: agreement {mean:.4f} on held-out rows, {scores[-1].seconds:.1f} s")
     if not scores:
         raise AdaptorError(f"no candidate is left: {'; '.join(f'{k}: {v}' for k, v in skipped.items())}")
     winner = max(scores, key=lambda score: score.mean).candidate  # the first of equals
@@ -226,9 +225,9 @@ def _choose_judge(
         return geometric_mean(original.overlap(sides, corpus))
 
     if kept(plain) >= kept(rotated):
-        return original, True
+        return GradedJudge.of(plain, rows, side, corpus, dims), True  # type: ignore[arg-type]
     corrected = candidates.tempered_svd(corpus) if asked is None else candidates.query_aware_svd(corpus, asked)
-    return Judge.of(corrected, rows, side, corpus, dims), False  # type: ignore[arg-type]
+    return GradedJudge.of(corrected, rows, side, corpus, dims), False  # type: ignore[arg-type]
 
 
 def _supervise(

@@ -41,18 +41,22 @@ class Judge:
             for dim in self.dims
         }
 
+    def kept(self, sides: Sides, corpus: Float32) -> dict[int, float]:
+        """What maps are ranked by, at each dim."""
+        return self.overlap(sides, corpus)
+
     def score(self, sides: Sides, corpus: Float32, collective: Collective) -> float:
-        """The overlap over dims; averaged over workers, so that all take the same decision."""
+        """What is kept, over dims; averaged over workers, so that all take the same decision."""
         import torch
 
-        score = torch.tensor([geometric_mean(self.overlap(sides, corpus))], dtype=torch.float64)
+        score = torch.tensor([geometric_mean(self.kept(sides, corpus))], dtype=torch.float64)
         collective.mean_(score)
         return float(score)
 
 
-def geometric_mean(overlap: dict[int, float]) -> float:
+def geometric_mean(kept: dict[int, float]) -> float:
     """One number for all dims in which each counts by its relative gain: short prefixes have most to win."""
-    return float(np.exp(np.mean(np.log(np.maximum(list(overlap.values()), 1e-9)))))
+    return float(np.exp(np.mean(np.log(np.maximum(list(kept.values()), 1e-9)))))
 
 
 def _found(sides: Sides, rows: Float32, side: Side, corpus: Float32, dim: int) -> NDArray[np.int64]:

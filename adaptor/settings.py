@@ -21,7 +21,7 @@ class Training:
     """Training on a corpus alone: where it starts, what it minimises, how long it may take.
 
     The weights of the losses are relative; a loss of weight 0 is not computed. `patience` counts
-    evaluations on held-out rows without a better overlap.
+    evaluations on held-out rows without a better score.
     """
 
     __pydantic_config__: ClassVar = STRICT

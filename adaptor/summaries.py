@@ -22,7 +22,7 @@ def print_fitted(fitted: Fitted) -> None:
         title_justify="left",
     )
     table.add_column("candidate")
-    for dim in [*map(str, adaptor.dims), "geometric mean", "seconds"]:
+    for dim in [*map(str, adaptor.dims), "agreement", "seconds"]:
         table.add_column(dim, justify="right")
     for score in adaptor.metrics["candidates"]:
         values = [score["overlap"][str(dim)] for dim in adaptor.dims]

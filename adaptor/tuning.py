@@ -1,4 +1,4 @@
-"""A search over the hyperparameters of training, by Optuna, for what keeps the most neighbours: no labels needed."""
+"""A search for settings of the training, by Optuna: what agrees most with the full width, no labels needed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from adaptor.errors import AdaptorError
-from adaptor.judge import NEIGHBOURS, Judge, geometric_mean
+from adaptor.judge import Judge, geometric_mean
 from adaptor.making import Maker
 from adaptor.maps import Sides
 from adaptor.sample import in_memory
@@ -62,9 +62,9 @@ class Experiment:
             return maker.make("trained", self.judge, self.nested).sides
 
     def score(self, params: Params) -> float:
-        """The share of expected neighbours that the judge finds again, over dims."""
+        """What the judge sees kept, over dims."""
         with one_thread():
-            return geometric_mean(self.judge.overlap(self.trained(params), self.rows))
+            return geometric_mean(self.judge.kept(self.trained(params), self.rows))
 
 
 Run = Callable[[Sequence[Params]], list[float]]
@@ -105,12 +105,12 @@ class Tuned:
         """For people: what was tried, on what, and what came of it."""
         judge, (first, score) = self.experiment.judge, (self.trials[0][1], self.trials[self.best][1])
         rows = f"{len(judge.rows)} held-out {'queries' if judge.side == 'query' else 'rows'} of their own"
-        tried = f"{len(self.trials)} trials on {rows}, overlap@{NEIGHBOURS} {first:.4f} with the settings as given"
+        tried = f"{len(self.trials)} trials on {rows}, agreement {first:.4f} with the settings as given"
         return f"{tried}, {score:.4f} with {told(self.params)}" if self.best else f"{tried}, none above"
 
     def stored(self) -> dict[str, Any]:
         """As it stands in metrics.json."""
-        trials = [{"params": params, "overlap": score} for params, score in self.trials]
+        trials = [{"params": params, "agreement": score} for params, score in self.trials]
         return {"summary": self.sentence, "best": self.best, "trials": trials}
 
 

@@ -55,7 +55,7 @@ def test_another_seed_tries_others():
 
 def test_the_settings_as_given_are_the_first_trial(fitted):
     tuning = fitted.metrics["tuning"]
-    scores = [trial["overlap"] for trial in tuning["trials"]]
+    scores = [trial["agreement"] for trial in tuning["trials"]]
     assert len(scores) == SETTINGS.tuning.trials
     assert tuning["trials"][0]["params"] == {name: getattr(SLOW, name) for name in tuning["trials"][0]["params"]}
     assert scores[tuning["best"]] == max(scores) > scores[0]
