@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 unexport SPARK_HOME SPARK_CONF_DIR PYTHONPATH PYSPARK_PYTHON PYSPARK_DRIVER_PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-slow lint check bench-quality bench-learning-curve bench-fit bench-apply clean
+.PHONY: help quickstart test test-slow lint check bench-quality bench-learning-curve bench-tuning bench-fit bench-apply clean
 
 help:  ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ bench-fit: $(VENV)/full.stamp  ## what a fit costs beside one SVD and one neighb
 bench-apply: $(VENV)/bench.stamp  ## apply beside what else does the same: docs/performance.md; 25 minutes, 12 GB in /tmp
 	$(BIN)/python -m benchmarks.apply
 
+bench-tuning: $(VENV)/full.stamp  ## does a search rank settings as nDCG does: docs/tuning.md
+	$(BIN)/python -m benchmarks.tuning
+
 clean:  ## remove what the quickstart made; the environment stays
 	rm -rf lake
 
@@ -58,7 +61,7 @@ $(VENV)/run.stamp: pyproject.toml constraints.txt tools/setup_spark.py conf/spar
 	@touch $@
 
 $(VENV)/full.stamp: $(VENV)/run.stamp tools/build_horovod.sh
-	$(PIP) --no-build-isolation --editable '.[spark,train,petastorm,notebook,horovod,s3,dev]'
+	$(PIP) --no-build-isolation --editable '.[spark,train,petastorm,notebook,horovod,s3,tune,dev]'
 	tools/build_horovod.sh $(VENV)
 	@touch $@
 

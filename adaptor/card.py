@@ -23,9 +23,10 @@ def model_card(adaptor: Adaptor) -> str:
         f"- made with matryoshka-adaptor {importlib.metadata.version('matryoshka-adaptor')}",
         "",
         f"Share of the 10 neighbours at full width, {truth}, that",
-        f"held-out {'queries' if metrics['held_out_side'] == 'query' else 'rows'} find again:",
+        f"held-out {'queries' if metrics['held_out_side'] == 'query' else 'rows'} find again, and what ranks",
+        "the candidates: agreement, nDCG@10 over those dims, where nearer neighbours have higher grades.",
         "",
-        f"| candidate | {' | '.join(dims)} | geometric mean |",
+        f"| candidate | {' | '.join(dims)} | agreement |",
         f"|---|{'---|' * (len(dims) + 1)}",
     ]
     for score in metrics["candidates"]:
@@ -33,6 +34,8 @@ def model_card(adaptor: Adaptor) -> str:
         cells = " | ".join(f"{value:.4f}" for value in [*values, score["mean"]])
         lines.append(f"| {score['candidate']} | {cells} |")
     lines += [f"\nLeft out: {name}, {reason}." for name, reason in metrics["left_out"].items()]
+    if metrics["tuning"]:
+        lines.append(f"\nTuning: {metrics['tuning']['summary']}.")
     if metrics["supervised"]:
         judged = metrics["supervised"]
         lines.append(

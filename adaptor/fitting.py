@@ -9,34 +9,34 @@ from typing import Any
 
 import numpy as np
 
-from adaptor import candidates
+from adaptor.agreement import GradedJudge
 from adaptor.artifact import Adaptor
 from adaptor.codecs import Int8Codec
 from adaptor.errors import AdaptorError
 from adaptor.judge import NEIGHBOURS, Judge, geometric_mean
 from adaptor.making import LEAST_QUERIES, Made, Maker
 from adaptor.maps import Sides
-from adaptor.sample import Judgments, Sample, in_memory
+from adaptor.sample import Judgments, Sample, graded, in_memory
 from adaptor.settings import CandidateName, FitSettings
 from adaptor.strata import as_labels, hold_out, overlap_by_stratum
 from adaptor.supervise import LEAST_LABELLED, Supervised, choose_share
+from adaptor.tuning import Experiment, Trials, Tuned, in_turn, search
 from adaptor.vectors import Float32, as_embeddings, check_dims
 from adaptor.workers import Workers
 from adaptor.workers.local import LocalWorkers
 
+TUNED = "tuned"  # the candidate that is trained with the settings that a search found
+LEAST_JUDGING = 50  # held-out rows or queries under which nothing is tuned: their agreement is mostly chance
+
 
 @dataclass(frozen=True)
 class Score:
-    """What a candidate reached on held-out rows: overlap@10 by dim, and the seconds it took."""
+    """What a candidate reached on held-out rows: overlap@10 by dim, the judge's mean, and the seconds it took."""
 
-    candidate: CandidateName
+    candidate: str
     overlap: dict[int, float]
+    mean: float  # what the candidates are ranked by
     seconds: float
-
-    @property
-    def mean(self) -> float:
-        """What the candidates are ranked by."""
-        return geometric_mean(self.overlap)
 
     def stored(self) -> dict[str, Any]:
         """As it stands in metrics.json."""
@@ -74,7 +74,7 @@ def fit(
         held_out=in_memory(rows[held]),
         whole=in_memory(rows),
         queries=None if queries is None else as_embeddings(queries, "queries", rows.shape[1]),
-        judgments=_graded(judgments, rows, queries),
+        judgments=graded(judgments, rows, queries),
         strata=None if labels is None else labels[held],
     )
     return fit_sample(sample, dims, settings, seed)
@@ -87,41 +87,58 @@ def fit_sample(
     seed: int,
     workers: Workers | None = None,
     report: Callable[[str], None] = lambda line: None,
+    trials: Trials = in_turn,
 ) -> Adaptor:
     """Score all candidates on held-out rows, refit the best on all; ties go to the earlier one.
 
-    `report` gets a line about each candidate as it is done.
+    `report` gets a line about each candidate as it is done. With `settings.tune` a search, whose
+    trials run where `trials` says, may add one: trained with other settings.
     """
     dims = check_dims(dims, sample.whole.rows.shape[1])
     _enough(sample, settings)
     workers = workers or LocalWorkers()
     asked, held_queries = _split_queries(sample.queries, seed)
-    damping = candidates.damping(sample.train.rows)
-    maker = Maker(sample.train, asked, dims, settings, seed, workers, damping)
+    maker = Maker(sample.train, asked, dims, settings, seed, workers)
     judge, nested = _choose_judge(sample, maker, held_queries)
     if nested:
         report("truncation keeps more neighbours than SVD: this embedder is nested already, its order is kept")
 
     scores: list[Score] = []
-    made: dict[CandidateName, Made] = {}
+    made: dict[str, Made] = {}
     skipped: dict[str, str] = {}
-    for name in settings.candidates:
-        if reason := maker.refuses(name):
+    asked_for: dict[str, FitSettings] = dict.fromkeys(settings.candidates, settings)
+    tuned: Tuned | None = None
+    if settings.tune:
+        experiment = experiment_of(sample, asked, dims, settings, seed, workers)
+        if isinstance(experiment, Experiment):
+            with trials(experiment) as run:
+                tuned = search(experiment, run)
+            report(f"tuning: {tuned.sentence}")
+            if tuned.best:
+                asked_for[TUNED] = tuned.settings
+        else:
+            skipped[TUNED] = experiment
+            report(f"{TUNED}: left out, {experiment}")
+    for name, wanted in asked_for.items():
+        by = maker if wanted is settings else replace(maker, settings=wanted)
+        if reason := by.refuses(_kind(name)):
             skipped[name] = reason
             report(f"{name}: left out, {reason}")
             continue
         started = time.perf_counter()
-        made[name] = maker.make(name, judge, nested)
-        scores.append(Score(name, judge.overlap(made[name].sides, sample.train.rows), time.perf_counter() - started))
-        report(f"{name}: overlap@{NEIGHBOURS} {scores[-1].mean:.4f} on held-out rows, {scores[-1].seconds:.1f} s")
+        made[name] = by.make(_kind(name), judge, nested)
+        overlap = judge.overlap(made[name].sides, sample.train.rows)
+        mean = geometric_mean(judge.kept(made[name].sides, sample.train.rows))
+        scores.append(Score(name, overlap, mean, time.perf_counter() - started))
+        report(f"{name}: agreement {mean:.4f} on held-out rows, {scores[-1].seconds:.1f} s")
     if not scores:
         raise AdaptorError(f"no candidate is left: {'; '.join(f'{k}: {v}' for k, v in skipped.items())}")
     winner = max(scores, key=lambda score: score.mean).candidate  # the first of equals
     strata = _by_stratum(sample, maker, judge, winner, made[winner].sides)
 
     everything = sample.queries if asked is not None else None
-    maker = Maker(sample.whole, everything, dims, settings, seed, workers, damping)
-    sides = maker.again(winner, made[winner], nested)
+    maker = Maker(sample.whole, everything, dims, asked_for[winner], seed, workers, maker.strength)
+    sides = maker.again(_kind(winner), made[winner], nested)
     report(f"{winner} wins and is fitted again on all {len(sample.whole.rows)} rows")
     supervised = None
     if sample.judgments:
@@ -135,17 +152,23 @@ def fit_sample(
             "supervised": supervised.share if supervised else 0.0,
             "seed": seed,
             "settings": asdict(settings),
+            "tuned": tuned.params if tuned and winner == TUNED else {},
             "rows": len(sample.whole.rows),
             "queries": 0 if asked is None or sample.queries is None else len(sample.queries),
             "judged_queries": len(sample.judgments),
         },
-        metrics=_metrics(scores, skipped, judge, nested, supervised) | {"strata": strata},
+        metrics=_metrics(scores, skipped, judge, nested, supervised, tuned) | {"strata": strata},
         int8_scales=Int8Codec.fit(sides.corpus(sample.whole.rows)).scales,
     )
 
 
 def _metrics(
-    scores: list[Score], skipped: dict[str, str], judge: Judge, nested: bool, supervised: Supervised | None
+    scores: list[Score],
+    skipped: dict[str, str],
+    judge: Judge,
+    nested: bool,
+    supervised: Supervised | None,
+    tuned: Tuned | None,
 ) -> dict[str, Any]:
     return {
         "held_out_rows": len(judge.rows),
@@ -154,7 +177,45 @@ def _metrics(
         "candidates": [score.stored() for score in scores],
         "left_out": skipped,
         "supervised": asdict(supervised) if supervised else None,
+        "tuning": tuned.stored() if tuned else None,
     }
+
+
+def _kind(name: str) -> CandidateName:
+    """How a candidate is made, whatever its settings."""
+    return "trained" if name == TUNED else name  # type: ignore[return-value]
+
+
+def experiment_of(
+    sample: Sample,
+    asked: Float32 | None,
+    dims: tuple[int, ...],
+    settings: FitSettings,
+    seed: int,
+    workers: Workers,
+) -> Experiment | str:
+    """What a search tries, or why there is nothing to search, in half a sentence.
+
+    It is judged by a tenth of the training rows, or a fifth of the queries to learn from, that
+    trials don't see. The rows that choose among the candidates stay unseen: the best of many
+    trials on them would look better than it is.
+    """
+    rows = sample.train.rows
+    order = np.random.default_rng(seed).permutation(len(rows))
+    count = min(1000, len(rows) // 10)
+    fold = Sample(in_memory(rows[order[count:]]), in_memory(rows[order[:count]]), in_memory(rows))
+    asked, held_queries = _split_queries(asked, seed)
+    if asked is not None:
+        fold = replace(fold, train=in_memory(rows))  # queries judge, the rows need not
+    maker = Maker(fold.train, asked, dims, settings, seed, workers)
+    refused = maker.refuses("trained")
+    if "trained" not in settings.candidates or refused:
+        return refused or "fit.candidates has no 'trained', the one that a search can change"
+    judge, nested = _choose_judge(fold, maker, held_queries)
+    if len(judge.rows) < LEAST_JUDGING:
+        what = "queries" if judge.side == "query" else "rows"
+        return f"{len(judge.rows)} {what} could be held out for the trials, under {LEAST_JUDGING}"
+    return Experiment(fold.train.rows, asked, dims, settings, seed, judge, nested, workers.size)
 
 
 def _by_stratum(sample: Sample, maker: Maker, judge: Judge, winner: str, sides: Sides) -> dict[str, Any]:
@@ -183,9 +244,9 @@ def _choose_judge(sample: Sample, maker: Maker, held_queries: Float32 | None) ->
         return geometric_mean(original.overlap(sides, corpus))
 
     if kept(plain) >= kept(rotated):
-        return original, True
+        return GradedJudge.of(plain, rows, side, corpus, maker.dims), True  # type: ignore[arg-type]
     corrected = maker.closed("tempered_svd" if maker.queries is None else "query_aware_svd")
-    return Judge.of(corrected, rows, side, corpus, maker.dims), False  # type: ignore[arg-type]
+    return GradedJudge.of(corrected, rows, side, corpus, maker.dims), False  # type: ignore[arg-type]
 
 
 def _supervise(
@@ -228,26 +289,3 @@ def _enough(sample: Sample, settings: FitSettings) -> None:
             f"the sample has {len(sample.whole.rows)} good rows; a fit compares neighbours and needs at least "
             f"{needed} besides the held-out tenth: sample more rows"
         )
-
-
-def _graded(judgments: object, corpus: Float32, queries: object) -> Judgments:
-    """Judgments `(j, 3)` as query row -> corpus row -> grade, without grades of 0."""
-    if judgments is None:
-        return {}
-    if queries is None:
-        raise AdaptorError("judgments need queries: pass the embeddings of the queries they speak of")
-    rows = np.asarray(judgments, dtype=np.float64)
-    if rows.ndim != 2 or rows.shape[1] != 3:
-        raise AdaptorError(f"judgments must be (query row, corpus row, grade), not of shape {rows.shape}")
-    if (rows != np.round(rows)).any():
-        raise AdaptorError("judgments must be whole numbers: query row, corpus row, grade")
-    counts = len(np.asarray(queries)), len(corpus)
-    for column, (what, count) in enumerate(zip(("query", "corpus"), counts)):
-        outside = rows[(rows[:, column] < 0) | (rows[:, column] >= count), column]
-        if len(outside):
-            raise AdaptorError(f"judgments name {what} row {outside[0]:.0f}, but there are {count} rows")
-    graded: Judgments = {}
-    for query, document, grade in rows:
-        if grade > 0:
-            graded.setdefault(int(query), {})[int(document)] = float(grade)
-    return graded

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -41,38 +42,47 @@ class Judge:
         return replace(self, rows=self.rows[chosen], expected=self.expected[chosen])
 
     def overlap(self, sides: Sides, corpus: Float32) -> dict[int, float]:
-        """Overlap@10 at each dim: the mean share of expected rows that are found.
+        """Overlap@10 at each dim: the mean share of expected rows that are found; level rows share the places left."""
+        k = self.expected.shape[1]
+        return {
+            dim: float((np.clip(k - above, 0, level) / level).mean())
+            for dim, above, level in self.places(sides, corpus)
+        }
 
-        Nothing is ranked: an expected row is found when it scores above the tenth best, and rows level
-        with that share the places left. Each band of numbers is multiplied once.
+    def places(self, sides: Sides, corpus: Float32) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.int64]]]:
+        """For each dim, how many rows score above each expected one, and how many like it: `(h, k)`, k at most.
+
+        Nothing is ranked, and each band of numbers is multiplied once.
         """
         depth, k = self.dims[-1], self.expected.shape[1]
         asked = (sides.query if self.side == "query" else sides.corpus)(self.rows, depth)
         y = sides.corpus(corpus, depth)
         scores = np.zeros((len(asked), len(y)), dtype=np.float32)
         squares = np.zeros(len(y), dtype=np.float32)
-        kept = {}
         for start, dim in zip((0, *self.dims), self.dims):
             scores += asked[:, start:dim] @ y[:, start:dim].T
             squares += np.square(y[:, start:dim]).sum(axis=1)
             cosines = scores / np.sqrt(np.maximum(squares, 1e-12))  # a query's own length changes no order
-            wanted = np.take_along_axis(cosines, self.expected, axis=1)
+            wanted = np.take_along_axis(cosines, self.expected, axis=1)[:, :, None]
             cosines.partition(len(y) - k, axis=1)
-            last = cosines[:, len(y) - k, None]
-            above = (cosines[:, len(y) - k :] > last).sum(axis=1, keepdims=True)
-            level = (cosines == last).sum(axis=1, keepdims=True)
-            kept[dim] = float(((wanted > last) + (wanted == last) * (k - above) / level).mean())
-        return kept
+            best, last = cosines[:, None, len(y) - k :], cosines[:, len(y) - k, None]
+            level = (best == wanted).sum(axis=2)
+            lowest = (cosines == last).sum(axis=1, keepdims=True)
+            yield dim, (best > wanted).sum(axis=2), np.maximum(np.where(wanted[:, :, 0] == last, lowest, level), 1)
+
+    def kept(self, sides: Sides, corpus: Float32) -> dict[int, float]:
+        """What maps are ranked by, at each dim."""
+        return self.overlap(sides, corpus)
 
     def score(self, sides: Sides, corpus: Float32, collective: Collective) -> float:
-        """The overlap over dims; averaged over workers, so that all take the same decision."""
+        """What is kept, over dims; averaged over workers, so that all take the same decision."""
         import torch
 
-        score = torch.tensor([geometric_mean(self.overlap(sides, corpus))], dtype=torch.float64)
+        score = torch.tensor([geometric_mean(self.kept(sides, corpus))], dtype=torch.float64)
         collective.mean_(score)
         return float(score)
 
 
-def geometric_mean(overlap: dict[int, float]) -> float:
+def geometric_mean(kept: dict[int, float]) -> float:
     """One number for all dims in which each counts by its relative gain: short prefixes have most to win."""
-    return float(np.exp(np.mean(np.log(np.maximum(list(overlap.values()), 1e-9)))))
+    return float(np.exp(np.mean(np.log(np.maximum(list(kept.values()), 1e-9)))))

@@ -39,7 +39,7 @@ class Made:
 class Maker:
     """Makes candidates from `fold` and, where there are any, `queries (q, D)`.
 
-    `damping` is that of `candidates.temper`, one for all candidates of a fit.
+    `damping` is that of `candidates.temper`, one for all candidates of a fit; None finds it in the rows.
     """
 
     fold: Fold
@@ -48,7 +48,7 @@ class Maker:
     settings: FitSettings
     seed: int
     workers: Workers
-    damping: float
+    damping: float | None = None
 
     @property
     def all_dims(self) -> tuple[int, ...]:
@@ -117,8 +117,13 @@ class Maker:
     def _svd(self) -> Sides:
         return candidates.svd(self.fold.rows)
 
+    @cached_property
+    def strength(self) -> float:
+        """The damping."""
+        return candidates.damping(self.fold.rows) if self.damping is None else self.damping
+
     def _tempered(self, sides: Sides) -> Sides:
-        return candidates.temper(sides, self.fold.rows, self.damping)
+        return candidates.temper(sides, self.fold.rows, self.strength)
 
     def _train_on_corpus(
         self, training: Training, nested: bool, judge: Judge | None, stop_at: int | None = None

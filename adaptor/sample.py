@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adaptor.batches import ArrayBatches, Batches
+from adaptor.errors import AdaptorError
 from adaptor.vectors import Float32
 
 Judgments = dict[int, dict[int, float]]
@@ -40,3 +41,26 @@ class Sample:
 def in_memory(rows: Float32) -> Fold:
     """A fold that was never materialised."""
     return Fold(rows, ArrayBatches(rows))
+
+
+def graded(judgments: object, corpus: Float32, queries: object) -> Judgments:
+    """Judgments `(j, 3)` as query row -> corpus row -> grade, without grades of 0."""
+    if judgments is None:
+        return {}
+    if queries is None:
+        raise AdaptorError("judgments need queries: pass the embeddings of the queries they speak of")
+    rows = np.asarray(judgments, dtype=np.float64)
+    if rows.ndim != 2 or rows.shape[1] != 3:
+        raise AdaptorError(f"judgments must be (query row, corpus row, grade), not of shape {rows.shape}")
+    if (rows != np.round(rows)).any():
+        raise AdaptorError("judgments must be whole numbers: query row, corpus row, grade")
+    counts = len(np.asarray(queries)), len(corpus)
+    for column, (what, count) in enumerate(zip(("query", "corpus"), counts)):
+        outside = rows[(rows[:, column] < 0) | (rows[:, column] >= count), column]
+        if len(outside):
+            raise AdaptorError(f"judgments name {what} row {outside[0]:.0f}, but there are {count} rows")
+    kept: Judgments = {}
+    for query, document, grade in rows:
+        if grade > 0:
+            kept.setdefault(int(query), {})[int(document)] = float(grade)
+    return kept

@@ -21,7 +21,7 @@ class Training:
     """Training on a corpus alone: where it starts, what it minimises, how long it may take.
 
     The weights of the losses are relative; a loss of weight 0 is not computed. `patience` counts
-    evaluations on held-out rows without a better overlap.
+    evaluations on held-out rows without a better score.
     """
 
     __pydantic_config__: ClassVar = STRICT
@@ -96,6 +96,16 @@ class Supervision:
 
 
 @dataclass(frozen=True)
+class Tuning:
+    """How long to search for better settings of the training, where `tune` asks for it."""
+
+    __pydantic_config__: ClassVar = STRICT
+
+    trials: Count = 16  # trainings, the first with the settings as given
+    at_once: Count = 4  # trials that start without the scores of each other: what may run in parallel
+
+
+@dataclass(frozen=True)
 class FitSettings:
     """A whole fit: which candidates compete, and how the trained ones are made."""
 
@@ -112,3 +122,5 @@ class FitSettings:
     training: Training = Training()
     query_training: QueryTraining = QueryTraining()
     supervision: Supervision = Supervision()
+    tune: bool = False  # search around the settings of `training`, or with queries `query_training`
+    tuning: Tuning = Tuning()

@@ -26,7 +26,7 @@ def print_fitted(fitted: Fitted) -> None:
         title_justify="left",
     )
     table.add_column("candidate")
-    for dim in [*map(str, adaptor.dims), "geometric mean", "seconds"]:
+    for dim in [*map(str, adaptor.dims), "agreement", "seconds"]:
         table.add_column(dim, justify="right")
     for score in adaptor.metrics["candidates"]:
         values = [score["overlap"][str(dim)] for dim in adaptor.dims]
@@ -36,9 +36,11 @@ def print_fitted(fitted: Fitted) -> None:
     if adaptor.metrics["strata"]:
         console.print(_strata_fitted(adaptor))
     winner = adaptor.config["candidate"]
+    if adaptor.metrics["tuning"]:
+        console.print(f"tuning       {adaptor.metrics['tuning']['summary']}")
     for name, reason in adaptor.metrics["left_out"].items():
         console.print(f"left out     {name}: {reason}")
-    if winner not in ("trained", "paper"):
+    if winner not in ("trained", "tuned", "paper"):
         console.print(f"No trained map beat {winner} on held-out rows, so {winner} ships.")
     console.print(f"artifact     {fitted.path}   ({winner}, fingerprint {adaptor.fingerprint[:12]})")
     console.print(f"source       {fitted.source}, {sum(fitted.bad_rows.values())} bad rows set aside")

@@ -7,6 +7,7 @@ import typer
 
 from adaptor.cli import ConfigFile, Overrides, example, one_sentence, progress
 from adaptor.config import load_config
+from adaptor.tuning import require_optuna
 
 app = typer.Typer(add_completion=False)
 
@@ -16,6 +17,8 @@ def main(config: ConfigFile, overrides: Overrides = []) -> None:
     """Sample the source table, compare the candidates on held-out rows, publish the best as an artifact."""
     with one_sentence("fit"):
         settings = load_config(config, overrides)
+        if settings.fit.tune:
+            require_optuna()
         from adaptor.spark.fit import fit_table
         from adaptor.spark.session import open_session
         from adaptor.summaries import print_fitted

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -20,6 +21,7 @@ from adaptor.spark.runs import Figure, Run, record
 from adaptor.spark.sampling import Materialised, materialise
 from adaptor.spark.session import Clock
 from adaptor.spark.tables import TableRef, require_columns, require_embeddings, require_rows
+from adaptor.spark.trials import as_tasks
 from adaptor.vectors import check_dims
 from adaptor.workers import Workers
 from adaptor.workers.horovod import HorovodWorkers
@@ -62,7 +64,8 @@ def fit_table(spark: SparkSession, config: Config, report: Callable[[str], None]
             report(f"set aside: {count} rows, {reason}")
         dims = check_dims(config.dims, whole.rows.shape[1])
         learnt = learn_from(spark, config.query_log, sample, whole)
-        adaptor = fit_sample(learnt, dims, config.fit, config.sample.seed, workers, report)
+        trials = partial(as_tasks, spark)
+        adaptor = fit_sample(learnt, dims, config.fit, config.sample.seed, workers, report, trials)
     finally:
         sample.delete()
     provenance: dict[str, Any] = {

@@ -27,5 +27,9 @@ class Collective(Protocol):
 class Workers(Protocol):
     """Somewhere to run a function, once a worker."""
 
+    @property
+    def size(self) -> int:
+        """How many workers there are."""
+
     def run(self, fn: Callable[[Collective], T]) -> list[T]:
         """Call `fn` in every worker; its results by rank."""

@@ -99,7 +99,7 @@ class HorovodWorkers:
                 "run `tools/build_horovod.sh .venv`, or set workers.kind=local"
             ) from error
         self._context = spark.sparkContext
-        self._processes = processes
+        self.size = processes
         _require_slots(self._context, processes, wait_seconds)
         _require_modules(self._context, processes)
 
@@ -120,7 +120,7 @@ class HorovodWorkers:
             try:
                 results = horovod.spark.run(
                     worker,
-                    num_proc=self._processes,
+                    num_proc=self.size,
                     start_timeout=START_SECONDS,
                     env={"OMP_NUM_THREADS": str(threads)},  # NumPy's threads
                     nics=_loopback(self._context),

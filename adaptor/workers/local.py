@@ -29,5 +29,7 @@ class Alone:
 class LocalWorkers:
     """One worker: this process."""
 
+    size = 1
+
     def run(self, fn: Callable[[Collective], T]) -> list[T]:
         return [fn(Alone())]
