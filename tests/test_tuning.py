@@ -21,7 +21,9 @@ from adaptor.tuning import Experiment, given, in_turn, search
 from adaptor.workers.local import LocalWorkers
 
 ROWS = 600  # of which 60 are held out for the trials
-SLOW = Training(learning_rate=5e-4, steps=100, batch=128, evaluate_every=20, patience=9)  # too slow: there is something to find
+SLOW = Training(
+    learning_rate=5e-4, steps=100, batch=128, evaluate_every=20, patience=9
+)  # too slow: there is something to find
 SETTINGS = FitSettings(candidates=("trained",), training=SLOW, tune=True, tuning=Tuning(trials=5, at_once=2))
 
 

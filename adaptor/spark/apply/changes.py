@@ -20,7 +20,7 @@ from adaptor.spark.apply.engines.frames import through_arrow
 from adaptor.spark.apply.full import Written, build, lost_files
 from adaptor.spark.apply.target import BUILD, SOURCE_COLUMNS, VERSION, provenance, require_replaceable
 from adaptor.spark.apply.work import Work
-from adaptor.spark.delta_log import DeltaLog
+from adaptor.spark.delta_log import Conflict, DeltaLog
 from adaptor.spark.rows import reason
 from adaptor.spark.tables import first_line, quoted, write_table
 
@@ -57,7 +57,7 @@ def apply_changes(work: Work, report: Callable[[str], None]) -> Written:
     except PySparkException as error:
         raise broken_feed(work, last, error) from error
     try:
-        merged = merge_changes(work, changes, now, (f"changes of {_properties(work)[BUILD]}", now))
+        merged = merge_changes(work, changes, (last, now), (_id_of_merge(work), now))
     except (PySparkException, Py4JError) as error:
         if lost_files(error):
             raise broken_feed(work, last, error) from error
@@ -88,7 +88,8 @@ def held_version(work: Work, report: Callable[[str], None]) -> int | None:
         if work.settings.rebuild:
             return None
         raise AdaptorError(
-            f"{work.target.where} was written with other carried columns, another source.where or apply.bad_rows; "
+            f"{work.target.where} was written with other carried columns, another source.where or apply.bad_rows, or "
+            "from another table that stood in the source's place; "
             "set apply.rebuild=true to replace it in one commit"
         )
     source = work.snapshot()
@@ -109,11 +110,20 @@ def held_version(work: Work, report: Callable[[str], None]) -> int | None:
     return last
 
 
-def merge_changes(work: Work, changes: DataFrame, version: int, once: tuple[str, int]) -> Merged:
-    """Merge a piece of the change feed, up to the source's `version`, into quarantine and target.
+def _id_of_merge(work: Work) -> str:
+    """The target as it is: a table that was restored takes the same changes again."""
+    target = DeltaLog(work.spark, work.target.location(work.spark)).snapshot()
+    return f"changes of {target.properties[BUILD]} on {target.version}"
 
-    `once` is Delta's txnAppId and txnVersion: a merge that is there already does not happen again.
+
+def merge_changes(work: Work, changes: DataFrame, versions: tuple[int, int], once: tuple[str, int]) -> Merged:
+    """Merge a piece of the change feed into quarantine and target.
+
+    `versions` of the source are the one that the target holds and the one that it will. `once` is Delta's
+    txnAppId and txnVersion: a merge that is there already does not happen again. Raises
+    `AdaptorError` when another run merges meanwhile.
     """
+    since, version = versions
     spark, location = work.spark, work.target.location(work.spark)
     scratch = DeltaLog(spark, f"{location}/staging-changes-{uuid4().hex}")
     # Adapted once, into files: a merge reads its source twice.
@@ -134,10 +144,16 @@ def merge_changes(work: Work, changes: DataFrame, version: int, once: tuple[str,
     columns: dict[str, str | Column] = {quoted(name): value for name, value in row.items()}
     gone = "c.gone" if work.keeps_bad else "c.gone OR c.reason IS NOT NULL"
     table = DeltaTable.forPath(spark, location)
+    meanwhile = AdaptorError(f"another run merges changes into {work.target.where}; when it has ended, run apply again")
+    if int(_properties(work)[VERSION]) != since:
+        raise meanwhile
     with _commit_settings(spark, once, provenance(work.at(version))):
         merge = table.alias("t").merge(latest.alias("c"), _same_row(work, found))
         merge = merge.whenMatchedDelete(gone).whenMatchedUpdate(set=columns)
-        merge.whenNotMatchedInsert(f"NOT ({gone})", columns).execute()
+        try:
+            merge.whenNotMatchedInsert(f"NOT ({gone})", columns).execute()
+        except Conflict as error:
+            raise meanwhile from error
     metrics = table.history(1).collect()[0]["operationMetrics"]
     counts = {name: int(metrics.get(f"numTargetRows{name}", 0)) for name in ("Inserted", "Updated", "Deleted")}
     _stamp(work, version)

@@ -46,7 +46,7 @@ def apply_stream(work: Work, report: Callable[[str], None]) -> Written:
         version = new.agg(F.max("_commit_version")).collect()[0][0]
         if version is not None:
             report(f"merging the changes up to version {version} into {work.target.where}")
-            merges.append(merge_changes(work, new, int(version), (f"stream of {made}", number)))
+            merges.append(merge_changes(work, new, (held, int(version)), (f"stream of {made}", number)))
 
     reader = work.spark.readStream.format("delta").option("readChangeFeed", "true").option("startingVersion", last + 1)
     changes = reader.load(work.source.path) if work.source.is_path else reader.table(work.source.where)
@@ -56,6 +56,8 @@ def apply_stream(work: Work, report: Callable[[str], None]) -> Written:
         query.awaitTermination()
     except StreamingQueryException as error:
         raise failed[0] if failed else broken_feed(work, last, error) from error
+    if not merges:
+        report(f"no changes came; if {work.target.where} was restored, run once with apply.mode=incremental")
     version = int(target.snapshot().properties[VERSION])
     require_counts(work.at(version))
     bad_rows: dict[str, int] = {}

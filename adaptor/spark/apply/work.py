@@ -34,6 +34,7 @@ class Work:
     kept: tuple[str, ...]
     target: TableRef
     quarantine: TableRef
+    table_id: str = ""  # of the source: another table in the same folder has another
 
     @property
     def in_place(self) -> bool:
@@ -55,6 +56,7 @@ class Work:
         asked = [
             self.kernel.adaptor.fingerprint,
             self.source.where,
+            self.table_id,
             self.target.where,
             self.columns.model_dump(exclude={"table", "version"}),
             self.settings.model_dump(include={"carry", "bad_rows", "layout", "encoding"}),
@@ -115,7 +117,7 @@ def open_work(spark: SparkSession, config: Config) -> Work:
             f"{source.where} holds embeddings of width {width}, the artifact was fitted on width {fitted}; "
             "fit one on this table"
         )
-    return replace(work, kept=kept)
+    return replace(work, kept=kept, table_id=work.snapshot().metadata["id"])
 
 
 def _require_apart(work: Work) -> None:
