@@ -13,7 +13,19 @@ from urllib.parse import unquote, urlparse
 from pyspark.sql import SparkSession
 
 from benchmarks.apply import rivals
-from benchmarks.apply.made import DIMS, ENGINES, WIDTH, applied, artifact, remove, rows_of, session, source, warm_up
+from benchmarks.apply.made import (
+    DEFAULT,
+    DIMS,
+    ENGINES,
+    WIDTH,
+    applied,
+    artifact,
+    remove,
+    rows_of,
+    session,
+    source,
+    warm_up,
+)
 from benchmarks.apply.report import met, table
 
 TITLE = "Rows a second, and what else does the same"
@@ -46,7 +58,8 @@ def measure(folder: Path, scale: float) -> str:
     """Every way three times, in turn; medians, and the default engine's against each."""
     spark, target = session(), folder / "target"
     few, all_rows = (Made.of(spark, folder, rows) for rows in (FEW, rows_of(scale, ROWS)))
-    default, pool = warm_up(spark, folder), rivals.Pool()
+    warm_up(spark, folder)
+    pool = rivals.Pool()
     ways = _ways(spark, folder, all_rows, pool, target)
     seconds: dict[tuple[Way, int], list[float]] = {(way, made.rows): [] for way in ways for made in (few, all_rows)}
     for repeat in range(REPEATS):
@@ -62,7 +75,7 @@ def measure(folder: Path, scale: float) -> str:
     pool.close()
     spark.stop()
     medians = {key: statistics.median(found) for key, found in seconds.items()}
-    return _text(all_rows.rows, default, {way: (medians[way, FEW], medians[way, all_rows.rows]) for way in ways})
+    return _text(all_rows.rows, {way: (medians[way, FEW], medians[way, all_rows.rows]) for way in ways})
 
 
 def _ways(
@@ -90,18 +103,20 @@ def _ways(
     return ways
 
 
-def _text(rows: int, default: str, seconds: dict[Way, tuple[float, float]]) -> str:
+def _text(rows: int, seconds: dict[Way, tuple[float, float]]) -> str:
     """`seconds` of each way: of few rows, and of all."""
     whole = {way: rows / late for way, (_, late) in seconds.items()}
-    added = {way: (rows - FEW) / max(late - early, 1e-9) for way, (early, late) in seconds.items()}
+    added = {way: (rows - FEW) / (late - early) for way, (early, late) in seconds.items() if late > early}
     lines = []
     for way in seconds:
         name, dims = way
-        ours = (default, dims if dims in (DIMS, WIDER) else DIMS)
+        ours = (DEFAULT, dims if dims in (DIMS, WIDER) else DIMS)
         ratio, target = whole[ours] / whole[way], TARGETS.get(way)
         verdict = ("", "") if target is None else (f"at least {target}", met(ratio >= target))
-        shown = f"**{name}**, the default" if name == default else name
-        past = f"{added[way]:,.0f}", f"{added[ours] / added[way]:.2f}"
+        shown = f"**{name}**, the default" if name == DEFAULT else name
+        past = (f"{added[way]:,.0f}" if way in added else "can't be told", "")
+        if way in added and ours in added:
+            past = past[0], f"{added[ours] / added[way]:.2f}"
         lines.append([shown, _written(dims), f"{whole[way]:,.0f}", f"{ratio:.2f}", *verdict, *past])
     return (
         f"{rows:,} x {WIDTH} float32, medians of {REPEATS} in turn over the same files. An engine's time is that of "

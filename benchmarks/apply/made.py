@@ -28,7 +28,7 @@ T = TypeVar("T")
 CORES = 2
 WIDTH, DIMS = 768, (64, 128, 256)
 DEFAULT: str = Apply.model_fields["engine"].default
-ENGINES: list[str] = [name for name in get_args(Apply.model_fields["engine"].annotation) if name != "auto"]
+ENGINES = list(dict.fromkeys([DEFAULT, *get_args(Apply.model_fields["engine"].annotation)]))  # the default first
 
 
 def in_process(function: Callable[..., T], *arguments: object) -> T:
@@ -41,9 +41,22 @@ def in_process(function: Callable[..., T], *arguments: object) -> T:
 def session() -> SparkSession:
     """Spark in this process: two cores, 6 GB."""
     os.environ["PYSPARK_SUBMIT_ARGS"] = (
-        f"--master local[{CORES}] --driver-memory 6g --conf spark.ui.enabled=false pyspark-shell"
+        f"--master local[{CORES}] --driver-memory 6g --conf spark.ui.enabled=false "
+        "--conf spark.ui.retainedStages=100000 pyspark-shell"
     )
     return open_session("bench-apply")
+
+
+def task_seconds(spark: SparkSession) -> float:
+    """Run time of all tasks so far, from Spark's stages.
+
+    Not the executors' totalDuration: of a local Spark's only executor, the driver, that is the time
+    since it started, busy or idle.
+    """
+    sc: Any = spark.sparkContext
+    sc._jsc.sc().listenerBus().waitUntilEmpty()
+    stages = sc._jsc.sc().statusStore().stageList(None, False, False, sc._gateway.new_array(sc._jvm.double, 0), None)
+    return sum(int(stages.apply(i).executorRunTime()) for i in range(stages.size())) / 1000
 
 
 def rows_of(scale: float, rows: int) -> int:
@@ -112,7 +125,6 @@ def remove(path: Path) -> None:
     os.sync()
 
 
-def warm_up(spark: SparkSession, folder: Path) -> str:
-    """Apply to a small table, so that no run pays for a cold JVM; the engine that the default takes."""
-    _, found = applied(spark, folder, source(spark, folder, 20_000), artifact(folder))
-    return str(getattr(found, "engine", DEFAULT))
+def warm_up(spark: SparkSession, folder: Path) -> None:
+    """Apply to a small table, so that no run pays for a cold JVM."""
+    applied(spark, folder, source(spark, folder, 20_000), artifact(folder))

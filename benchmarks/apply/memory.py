@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.apply.made import ENGINES, WIDTH, applied, artifact, in_process, rows_of, session, source, warm_up
+from benchmarks.apply.made import DEFAULT, ENGINES, WIDTH, applied, artifact, in_process, rows_of, session, source
 from benchmarks.apply.report import met, table
 
 TITLE = "Memory of a Python worker"
@@ -60,7 +60,7 @@ def _parent(process: psutil.Process) -> int | None:
 
 def measure(folder: Path, scale: float) -> str:
     """Each engine on both tables, in a Spark of its own: workers are used again, and keep what they took."""
-    default = in_process(_make, folder, scale)
+    in_process(_make, folder, scale)
     lines = []
     for engine in ENGINES:
         peaks = []
@@ -73,7 +73,7 @@ def measure(folder: Path, scale: float) -> str:
             )
         (small, small_own), (large, large_own) = peaks
         verdict = met(max(small, large) < MOST_MB and large <= FLAT * small)
-        shown = f"**{engine}**, the default" if engine == default else engine
+        shown = f"**{engine}**, the default" if engine == DEFAULT else engine
         lines.append([shown, *(f"{mb:.0f} MB" for mb in (small, large, small_own, large_own)), verdict])
     small_rows, large_rows = (f"{rows_of(scale, rows):,}" for rows in ROWS)
     return (
@@ -84,13 +84,11 @@ def measure(folder: Path, scale: float) -> str:
     )
 
 
-def _make(folder: Path, scale: float) -> str:
+def _make(folder: Path, scale: float) -> None:
     spark = session()
     for rows in ROWS:
         source(spark, folder, rows_of(scale, rows))
-    default = warm_up(spark, folder)
     spark.stop()
-    return default
 
 
 def _peak(folder: Path, rows: int, engine: str) -> tuple[float, float]:

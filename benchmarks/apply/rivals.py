@@ -126,11 +126,11 @@ def rotation_once() -> np.ndarray:
 
 
 def faiss_transform(files: Sequence[str], path: Path, dim: int) -> Path:
-    """faiss's PCA, trained on one file, saved at `path`."""
+    """faiss's PCA, trained on some rows of every file, saved at `path`."""
     import faiss
 
-    x = next(pq.ParquetFile(files[0]).iter_batches(5000, columns=["embedding"])).column(0)
-    x = x.flatten().to_numpy().reshape(len(x), -1)
+    few = [next(pq.ParquetFile(file).iter_batches(500, columns=["embedding"])).column(0) for file in files]
+    x = np.concatenate([rows.flatten().to_numpy().reshape(len(rows), -1) for rows in few])
     transform = faiss.PCAMatrix(x.shape[1], dim)
     transform.train(x)
     faiss.write_VectorTransform(transform, str(path))

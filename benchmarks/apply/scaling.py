@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.apply.made import WIDTH, applied, artifact, rows_of, session, source, warm_up
+from benchmarks.apply.made import DEFAULT, WIDTH, applied, artifact, rows_of, session, source, warm_up
 from benchmarks.apply.report import met, table
 
 TITLE = "Time by number of rows"
@@ -21,7 +21,8 @@ def measure(folder: Path, scale: float) -> str:
     spark = session()
     sizes = [rows_of(scale, rows) for rows in ROWS]
     tables = {rows: source(spark, folder, rows) for rows in sizes}
-    engine, fitted = warm_up(spark, folder), artifact(folder)
+    fitted = artifact(folder)
+    warm_up(spark, folder)
     seconds: dict[int, list[float]] = {rows: [] for rows in sizes}
     for repeat in range(REPEATS):
         for rows, made in tables.items():
@@ -38,6 +39,6 @@ def measure(folder: Path, scale: float) -> str:
         lines.append([f"b from {few:,} to {more:,}", f"{b * 1e6:.2f} us", "", ""])
     lines.append(["b between the pairs", f"{spread:.0%} apart", f"at most {STABLE:.0%}", met(abs(spread) <= STABLE)])
     return (
-        f"Engine `{engine}`, the default, {WIDTH} to 64+128+256; medians of {REPEATS} whole jobs in turn, and the line "
-        "through them by least squares.\n\n" + table(["", "measured", "target", ""], lines)
+        f"Engine `{DEFAULT}`, the default, {WIDTH} to 64+128+256; medians of {REPEATS} whole jobs in turn, and the "
+        "line through them by least squares.\n\n" + table(["", "measured", "target", ""], lines)
     )
