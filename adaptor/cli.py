@@ -55,7 +55,7 @@ def cause(error: BaseException) -> str:
     for line in lines:
         if line.startswith("adaptor.errors."):
             return line.partition(": ")[2]
-    if "Traceback (most recent call last):" in lines:
+    if any(line.endswith("Traceback (most recent call last):") for line in lines):
         return [line for line in lines if not line.startswith((" ", "\t"))][-1]
     caused = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]
     return caused[-1] if caused else f"{type(error).__name__}: {lines[0].strip() if lines else 'no message'}"

@@ -124,7 +124,7 @@ def test_changes_that_can_not_be_followed(bench):
     refused(r"keeps no change feed; switch it on by ALTER TABLE .*enableChangeDataFeed.*apply.mode=full")
     bench.sql("DELETE FROM docs WHERE id = 'd003'")
     bench.sql("ALTER TABLE docs SET TBLPROPERTIES ('delta.enableChangeDataFeed' = true)")
-    refused(r"the change feed of .* from version 2 to \d+ can't be followed .*apply.mode=full")
+    refused(r"the change feed of .* can't be followed from version 2 .*apply.mode=full")
     bench.apply("nested")
     assert [row.id for row in bench.rows("nested")] == [row.id for row in before if row.id != "d003"]
 

@@ -96,7 +96,7 @@ def test_queries_judge_where_there_are_any():
     ("changes", "rows", "reason"),
     [
         ({}, 400, "40 rows could be held out for the trials, under 50"),
-        ({}, 60, "54 rows are too few for an MLP on 32 numbers"),
+        ({"candidates": ("svd", "trained")}, 60, "54 rows are too few for an MLP on 32 numbers"),
         ({"candidates": ("svd",)}, ROWS, "fit.candidates has no 'trained', the one that a search can change"),
     ],
 )

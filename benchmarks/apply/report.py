@@ -15,7 +15,7 @@ HEAD = "# Performance\n\nWritten by `make bench-apply`, on made data: random num
 def put_section(title: str, text: str, order: Sequence[str]) -> None:
     """Write `text` under `title`, in the place that `order` gives it; the other sections stay."""
     old = DOCUMENT.read_text() if DOCUMENT.exists() else ""
-    found = dict(re.findall(r"^## (.+)\n\n(.*?)(?=\n^## |\Z)", old, re.MULTILINE | re.DOTALL)) | {title: text}
+    found = dict(re.findall(r"^## ([^\n]+)\n\n(.*?)(?=\n^## |\Z)", old, re.MULTILINE | re.DOTALL)) | {title: text}
     DOCUMENT.write_text(HEAD + "".join(f"\n## {name}\n\n{found[name].strip()}\n" for name in order if name in found))
 
 

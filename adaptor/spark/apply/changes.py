@@ -59,7 +59,7 @@ def apply_changes(work: Work, report: Callable[[str], None]) -> Written:
     try:
         merged = merge_changes(work, changes, (last, now), (_id_of_merge(work), now))
     except (PySparkException, Py4JError) as error:
-        if lost_files(error):
+        if lost_files(error) or "DELTA_MISSING_CHANGE_DATA" in str(error):
             raise broken_feed(work, last, error) from error
         raise
     require_counts(work)
