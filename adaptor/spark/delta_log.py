@@ -129,7 +129,7 @@ class DeltaLog:
 
     def snapshot(self, version: int | None = None) -> Snapshot:
         """The table as it is now, or was. Raises what Delta raises for a version that is gone."""
-        nothing = self._spark.sparkContext._jvm.scala.Option.empty()  # type: ignore[union-attr]
+        nothing = self._jvm.scala.Option.empty()
         if version is None:
             found = self._log.update(False, nothing, nothing)
         else:
@@ -138,7 +138,7 @@ class DeltaLog:
 
     def start(self) -> Transaction:
         """A transaction on the table as it is now."""
-        self._log.update(False, *[self._spark.sparkContext._jvm.scala.Option.empty()] * 2)  # type: ignore[union-attr]
+        self.snapshot()
         return Transaction(self._spark, self._log)
 
     def siblings(self) -> list[tuple[str, float]]:

@@ -163,10 +163,7 @@ def merge_changes(work: Work, changes: DataFrame, versions: tuple[int, int], onc
 
 def require_counts(work: Work) -> None:
     """`AdaptorError` unless source rows = target rows + quarantined rows, by the logs of the tables."""
-    source = work.snapshot()
-    total = source.rows
-    if work.columns.where is not None or total is None:
-        total = work.frame(source, source.files).count()
+    total = work.count(work.snapshot())
     written = DeltaLog(work.spark, work.target.location(work.spark)).snapshot().rows
     listed = work.lists_bad and not work.keeps_bad and work.quarantine.exists(work.spark)
     bad = work.quarantine.read(work.spark).count() if listed else 0

@@ -137,7 +137,7 @@ def _build(work: Work, staging: Staging, location: str, report: Callable[[str], 
     rows, bad = staging.rows(), sum(bad_rows.values())
     quarantined = bad if work.lists_bad else 0
     if total is None:
-        total = work.frame(source, source.files).count()
+        total = work.count(source)
     if rows + (0 if work.keeps_bad else bad) != total:
         staging.abandon()
         raise AdaptorError(

@@ -54,9 +54,7 @@ def plan_apply(spark: SparkSession, config: Config, report: Callable[[str], None
     measured = _some(source.files)
     report(f"measuring {len(measured)} of {len(source.files)} files")
     seen, seconds = _measure(work, source, measured, engine, f"{config.sample.folder.rstrip('/')}/plan-{uuid4().hex}")
-    rows = source.rows
-    if rows is None or work.columns.where is not None:
-        rows = work.frame(source, source.files).count()
+    rows = work.count(source)
     hours = seconds / max(seen, 1) * rows / 3600
     price = work.settings.price_per_core_hour
     return Plan(

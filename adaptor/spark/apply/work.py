@@ -71,6 +71,11 @@ class Work:
         """The source at its pinned version."""
         return DeltaLog(self.spark, self.source.location(self.spark)).snapshot(self.source.version)
 
+    def count(self, snapshot: Snapshot) -> int:
+        """Rows of the source: by its log where that says so, and no condition leaves any out."""
+        rows = snapshot.rows if self.columns.where is None else None
+        return self.frame(snapshot, snapshot.files).count() if rows is None else rows
+
     def frame(self, snapshot: Snapshot, files: Sequence[DataFile]) -> DataFrame:
         """These files of the source as `kept, id, embedding`; without the rows that `source.where` leaves out."""
         rows = snapshot.read(files)
