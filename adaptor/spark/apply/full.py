@@ -131,6 +131,7 @@ def _build(work: Work, staging: Staging, location: str, report: Callable[[str], 
     with Bar(total, report) as bar:
         for chunk in chunks:
             _write_chunk(work, source, chunk, staging, engine, bar)
+    staging.require_whole()
     found = staging.bad_rows()
     bad_rows = {} if found is None else count_reasons(found)
     _require_allowed(work, bad_rows, staging)

@@ -152,12 +152,21 @@ class Staging:
             return None
         return found.read(found.files)
 
+    def require_whole(self) -> None:
+        """Raise `AdaptorError` when files of the build are gone; nobody goes on with it then."""
+        missing = [name for log in (self.log, self.bad_log) for name in log.missing(log.snapshot().files)]
+        if missing:
+            self.abandon()
+            raise AdaptorError(
+                f"{len(missing)} files that this build wrote are gone, such as {missing[0]}: {self._location} was "
+                "vacuumed meanwhile; nothing was changed: run apply again, it begins anew"
+            )
+
     def publish(self, in_place: bool, note: Mapping[str, str], allow: Callable[[Mapping[str, str]], None]) -> None:
         """Give the target these rows and no others, in one commit; once, whoever does it.
 
         `allow` gets the properties of the target that is to be replaced and raises where it must not be.
-        Raises `AdaptorError` when the target, or in place the source, was changed meanwhile, and
-        when files of the build are gone.
+        Raises `AdaptorError` when the target, or in place the source, was changed meanwhile.
         """
         transaction = self._target.start()
         before = transaction.before
@@ -173,13 +182,6 @@ class Staging:
             )
         if before.version >= 0:
             allow(before.properties)
-        missing = self.log.missing(staged.files)
-        if missing:
-            self.abandon()
-            raise AdaptorError(
-                f"{len(missing)} files that this build wrote are gone, such as {missing[0]}: {self._location} was "
-                "vacuumed meanwhile; nothing was changed: run apply again, it begins anew"
-            )
         properties = merged(before.properties if before.version >= 0 else {}, ours, in_place)
         try:
             transaction.define(staged.schema, properties, staged.metadata["partitionColumns"])
