@@ -27,7 +27,7 @@ from adaptor.vectors import LARGEST, SMALLEST, Float32, check_dims
 
 Arithmetic = Callable[[Float32, Float32], Float32]
 
-BATCH_BYTES = 64 << 20  # a batch: its embeddings and what becomes of them
+BATCH_BYTES = 4 << 20  # a batch: its embeddings and what becomes of them
 BLOCK_BYTES = 4 << 20  # a block of a batch: what the arithmetic holds at a time, about a core's cache
 
 GOOD, NULL, HOLDS_NULL, HOLDS_NAN, INFINITE, ZERO, WIDTH = range(7)  # of width w: WIDTH + w

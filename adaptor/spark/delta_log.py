@@ -99,9 +99,25 @@ class Snapshot:
     @cached_property
     def files(self) -> list[DataFile]:
         """Every file, in the order of their paths."""
-        adds = DataFrame(self._snapshot.allFiles().toDF(), self._spark).selectExpr("to_json(struct(*)) AS action")
-        found = [DataFile(action) for action in adds.toArrow()["action"].to_pylist()]
+        known = [] if self.version < 0 else self._beside("allFiles")
+        if known is None:
+            adds = DataFrame(self._snapshot.allFiles().toDF(), self._spark).selectExpr("to_json(struct(*)) AS action")
+            found = [DataFile(action) for action in adds.toArrow()["action"].to_pylist()]
+        else:
+            found = [_data_file(add) for add in known]
         return sorted(found, key=lambda file: file.path)
+
+    @cached_property
+    def applications(self) -> set[str] | None:
+        """Ids of the applications that the log holds a commit of; None where only Spark jobs could tell."""
+        known = [] if self.version < 0 else self._beside("setTransactions")
+        return None if known is None else {str(found.appId()) for found in known}
+
+    def _beside(self, what: str) -> list[Any] | None:
+        """What Delta's checksum file, written with a version, says about it: it spares the jobs that read the log."""
+        checksum = self._snapshot.checksumOpt()
+        found = getattr(checksum.get(), what)() if checksum.isDefined() else checksum
+        return _items(found.get()) if found.isDefined() else None
 
     @property
     def rows(self) -> int | None:
@@ -126,6 +142,7 @@ class DeltaLog:
         if self._jvm is None:
             raise AdaptorError("apply needs a classic Spark session; Spark Connect has no Delta transactions")
         self._log = self._jvm.org.apache.spark.sql.delta.DeltaLog.forTable(spark._jsparkSession, path)
+        self._last: Snapshot | None = None
 
     def snapshot(self, version: int | None = None) -> Snapshot:
         """The table as it is now, or was. Raises what Delta raises for a version that is gone."""
@@ -134,12 +151,19 @@ class DeltaLog:
             found = self._log.update(False, nothing, nothing)
         else:
             found = self._log.getSnapshotAt(version, nothing, nothing)
-        return Snapshot(self._spark, self._log, found)
+        return self._wrapped(found)
+
+    def _wrapped(self, found: Any) -> Snapshot:
+        """The snapshot that was asked for last, with all that was read of it, where this is the same."""
+        if self._last is None or self._last._snapshot != found:
+            self._last = Snapshot(self._spark, self._log, found)
+        return self._last
 
     def start(self) -> Transaction:
         """A transaction on the table as it is now."""
         self.snapshot()
-        return Transaction(self._spark, self._log)
+        transaction = self._log.startTransaction()
+        return Transaction(self._spark, transaction, self._wrapped(transaction.snapshot()))
 
     def siblings(self) -> list[tuple[str, float]]:
         """What lies beside the table's folder: names, and when its log was last written to, in s since 1970."""
@@ -181,15 +205,20 @@ class DeltaLog:
 class Transaction:
     """Steps that become one commit, or none: `Conflict` where another commit came between."""
 
-    def __init__(self, spark: SparkSession, log: Any) -> None:
+    def __init__(self, spark: SparkSession, transaction: Any, before: Snapshot) -> None:
         self._spark, self._jvm = spark, spark.sparkContext._jvm
-        self._transaction = log.startTransaction()
-        self.before = Snapshot(spark, log, self._transaction.snapshot())
+        self._transaction, self.before = transaction, before
         self._actions: list[Any] = []
 
     def seen(self, application: str) -> bool:
         """Whether a commit of this id is there already; if not, this one gets it, and no other may come between."""
-        if self._transaction.txnVersion(application) >= 0:
+        there = self.before.applications
+        if there is None:
+            seen = self._transaction.txnVersion(application) >= 0
+        else:
+            self._transaction.readTxn().addOne(application)  # what txnVersion does too, so that another is a conflict
+            seen = application in there
+        if seen:
             return True
         self._actions.append(_action(self._jvm, "txn", json.dumps({"appId": application, "version": 0})))
         return False
@@ -215,7 +244,7 @@ class Transaction:
         """Write `rows` as files of the table; they count once the transaction is committed."""
         written = _items(self._transaction.writeFiles(rows._jdf))
         self._actions += written
-        return [DataFile(json.dumps(json.loads(file.json())["add"])) for file in written]
+        return [_data_file(file) for file in written]
 
     def add(self, files: Sequence[DataFile]) -> None:
         """Take in files that lie in the table's folder already."""
@@ -224,7 +253,7 @@ class Transaction:
     def remove_all(self) -> None:
         """Take out every file; a commit that adds one meanwhile is a conflict."""
         self._transaction.readWholeTable()
-        self._actions += [file.remove() for file in _items(self._transaction.filterFiles())]
+        self._actions += [_action(self._jvm, "add", file.action).remove() for file in self.before.files]
 
     def commit(self, note: Mapping[str, str]) -> None:
         """Commit; `note` becomes the commit's userMetadata, as JSON."""
@@ -234,6 +263,10 @@ class Transaction:
         write = getattr(jvm.org.apache.spark.sql.delta, "DeltaOperations$Write")  # type: ignore[union-attr]
         operation = write(mode, option.empty(), option.empty(), option.apply(json.dumps(dict(note))))
         self._transaction.commit(_seq(jvm, self._actions), operation)
+
+
+def _data_file(add: Any) -> DataFile:
+    return DataFile(json.dumps(json.loads(add.json())["add"]))
 
 
 def _action(jvm: Any, kind: str, action: str) -> Any:

@@ -1,5 +1,7 @@
 """What is said of a row: why its vector can't be adapted, so that no row is dropped unnoticed, and its stratum."""
 
+from collections import Counter
+
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
@@ -8,13 +10,13 @@ from adaptor.strata import NO_STRATUM
 from adaptor.vectors import LARGEST, SMALLEST
 
 
-def common_width(df: DataFrame, embedding: str) -> int:
-    """D, the width that most vectors of `df` have; `AdaptorError` when none has any."""
-    widths = df.where(F.size(embedding) > 0).groupBy(F.size(embedding).alias("width")).count()
-    most = widths.orderBy(F.desc("count"), F.desc("width")).first()
-    if most is None:
+def common_width(df: DataFrame, embedding: str, first: int | None = None) -> int:
+    """D, the width that most vectors of `df`, or of its `first` rows, have; `AdaptorError` when none has any."""
+    sizes = df.select(F.size(embedding))
+    widths = Counter(row[0] for row in (sizes.take(first) if first else sizes.collect()) if row[0] > 0)
+    if not widths:
         raise AdaptorError(f"every vector in column {embedding!r} is null or empty; there is nothing to fit")
-    return int(most["width"])
+    return max(widths, key=lambda width: (widths[width], width))
 
 
 def reason(id_column: str, embedding: str, width: int) -> Column:

@@ -14,6 +14,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import ArrayType, DataType, DoubleType, FloatType
 
 from adaptor.errors import AdaptorError
+from adaptor.spark.delta_log import DeltaLog
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,7 @@ class TableRef:
             raise AdaptorError(f"there is no Delta table at {self.where}; check source.table and the working folder")
         try:
             if self.version is None:
-                latest = self._delta(spark).history(1).collect()[0]["version"]
-                return replace(self, version=int(latest))
+                return replace(self, version=DeltaLog(spark, self.location(spark)).snapshot().version)
             _ = self.read(spark).schema
         except AnalysisException as error:
             raise AdaptorError(f"{self} can't be read: {first_line(error)}") from error

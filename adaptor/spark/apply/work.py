@@ -116,7 +116,7 @@ def open_work(spark: SparkSession, config: Config) -> Work:
     if twice:
         raise AdaptorError(f"the target would have column {', '.join(sorted(twice))} twice; take it out of apply.carry")
     rows = require_rows(df, config.source.where, source)
-    width, fitted = common_width(rows.limit(1000), config.source.embedding), kernel.adaptor.width
+    width, fitted = common_width(rows, config.source.embedding, first=1000), kernel.adaptor.width
     if width != fitted:
         raise AdaptorError(
             f"{source.where} holds embeddings of width {width}, the artifact was fitted on width {fitted}; "

@@ -15,7 +15,8 @@ import pyarrow.parquet as parquet
 
 from adaptor.kernel import Kernel
 
-READ_BUFFER = 1 << 20  # pages are read as they are needed, not whole row groups
+READ_BUFFER = 1 << 18  # pages are read as they are needed, not whole row groups
+GROUP_BYTES = 16 << 20  # of rows in memory that become a row group
 LONGEST = 32  # characters of a string in Delta's statistics
 # Spark reads dates of files it did not write as if their calendar were in doubt; these are as it writes them itself.
 WRITTEN_LIKE = {"org.apache.spark.version": "4.0.0"}
@@ -105,7 +106,7 @@ def _protocols(fs: fsspec.AbstractFileSystem) -> tuple[str, ...]:
 
 
 class ParquetFile:
-    """A Parquet file that comes to be with its first row, and goes again where an error ends the writing."""
+    """A Parquet file that comes to be with its first rows, and goes again where an error ends the writing."""
 
     def __init__(self, folder: str, schema: pa.Schema, plain: Sequence[str]) -> None:
         self._fs, self._folder = fsspec.core.url_to_fs(folder)
@@ -113,13 +114,20 @@ class ParquetFile:
         self._name = f"part-{uuid4()}.snappy.parquet"
         self._writer: parquet.ParquetWriter | None = None
         self._sink: Any = None
+        self._gathered: list[pa.RecordBatch] = []
         self._stats = Statistics()
         self.written: list[Written] = []
 
     def write(self, rows: pa.RecordBatch) -> None:
-        """Append rows, a row group of their own."""
+        """Append rows; as many as `GROUP_BYTES` become a row group."""
         if not len(rows):
             return
+        self._stats.add(rows, self._plain)
+        self._gathered.append(rows)
+        if sum(batch.nbytes for batch in self._gathered) >= GROUP_BYTES:
+            self._write_group()
+
+    def _write_group(self) -> None:
         if self._writer is None:
             self._fs.makedirs(self._folder, exist_ok=True)
             self._sink = self._fs.open(f"{self._folder}/{self._name}", "wb")
@@ -133,21 +141,25 @@ class ParquetFile:
                 coerce_timestamps="us",
                 store_schema=False,
             )
-        self._stats.add(rows, self._plain)
-        self._writer.write_batch(rows)
+        group = pa.Table.from_batches(self._gathered)
+        self._gathered = []
+        self._writer.write_table(group, row_group_size=len(group))
 
     def __enter__(self) -> ParquetFile:
         return self
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        if self._writer is None:
-            return
         path = f"{self._folder}/{self._name}"
         try:
+            if error is None and self._gathered:
+                self._write_group()
+            if self._writer is None:
+                return
             self._writer.close()
             self._sink.close()
         except OSError:
-            self._fs.rm(path)
+            if self._sink is not None:
+                self._fs.rm(path)
             raise
         if error is not None:
             self._fs.rm(path)
