@@ -55,6 +55,10 @@ class Bench:
         """SQL in which `docs` is the source."""
         return self.spark.sql(text.replace("docs", f"delta.`{self.docs}`")).collect()
 
+    def files(self, name: str) -> set[str]:
+        """Data files of a table."""
+        return set(self.spark.read.format("delta").load(str(self.folder / name)).inputFiles())
+
     def versions(self, name: str) -> int:
         """Commits of a table."""
         return len(list((self.folder / name / "_delta_log").glob("*.json")))

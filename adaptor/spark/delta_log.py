@@ -16,6 +16,7 @@ from uuid import uuid4
 import delta.exceptions.captured  # noqa: F401  makes pyspark raise the classes of delta.exceptions
 from delta import exceptions
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from adaptor.errors import AdaptorError
@@ -108,10 +109,10 @@ class Snapshot:
         return sorted(found, key=lambda file: file.path)
 
     @cached_property
-    def applications(self) -> set[str] | None:
-        """Ids of the applications that the log holds a commit of; None where only Spark jobs could tell."""
+    def applications(self) -> dict[str, int] | None:
+        """The last transaction of each application that committed; None where only Spark jobs could tell."""
         known = [] if self.version < 0 else self._beside("setTransactions")
-        return None if known is None else {str(found.appId()) for found in known}
+        return None if known is None else {str(found.appId()): int(found.version()) for found in known}
 
     def _beside(self, what: str) -> list[Any] | None:
         """What Delta's checksum file, written with a version, says about it: it spares the jobs that read the log."""
@@ -210,17 +211,17 @@ class Transaction:
         self._transaction, self.before = transaction, before
         self._actions: list[Any] = []
 
-    def seen(self, application: str) -> bool:
-        """Whether a commit of this id is there already; if not, this one gets it, and no other may come between."""
-        there = self.before.applications
-        if there is None:
-            seen = self._transaction.txnVersion(application) >= 0
+    def seen(self, application: str, number: int = 0) -> bool:
+        """Whether the application's commit of this number is there already; if not, this one gets it, and only one."""
+        known = self.before.applications
+        if known is None:
+            last = int(self._transaction.txnVersion(application))
         else:
             self._transaction.readTxn().addOne(application)  # what txnVersion does too, so that another is a conflict
-            seen = application in there
-        if seen:
+            last = known.get(application, -1)
+        if last >= number:
             return True
-        self._actions.append(_action(self._jvm, "txn", json.dumps({"appId": application, "version": 0})))
+        self._actions.append(_action(self._jvm, "txn", json.dumps({"appId": application, "version": number})))
         return False
 
     def define(self, schema: StructType, properties: Mapping[str, str], partitioned_by: Sequence[str] = ()) -> None:
@@ -245,6 +246,28 @@ class Transaction:
         written = _items(self._transaction.writeFiles(rows._jdf))
         self._actions += written
         return [_data_file(file) for file in written]
+
+    def remove_rows(self, places: DataFrame) -> None:
+        """Mark rows as deleted: `file, row` of each, as the table's `_metadata` has them.
+
+        No file is written anew: Delta's own deletion vectors say which rows count no more. Any commit
+        meanwhile is a conflict.
+        """
+        self._transaction.readWholeTable()
+        commands = self._jvm.org.apache.spark.sql.delta.commands  # type: ignore[union-attr]
+        bitmaps = getattr(commands, "DeletionVectorBitmapGenerator$").__getattr__("MODULE$")
+        helper = getattr(commands, "DMLWithDeletionVectorsHelper$").__getattr__("MODULE$")
+        jvm_snapshot, spark = self._transaction.snapshot(), self._spark._jsparkSession
+        files = _seq(self._jvm, [_action(self._jvm, "add", file.action) for file in self.before.files])
+        some = self._jvm.scala.Option.apply  # type: ignore[union-attr]
+        true = getattr(self._jvm.org.apache.spark.sql.catalyst.expressions, "Literal$").__getattr__("MODULE$")  # type: ignore[union-attr]
+        marked = bitmaps.buildRowIndexSetsForFilesMatchingCondition(
+            spark, self._transaction, True, places._jdf, files, true.TrueLiteral(),
+            some(F.col("file")._jc), some(F.col("row")._jc),
+        )  # fmt: skip
+        by_name = helper.generateCandidateFileMap(self._transaction.deltaLog().dataPath(), files)
+        touched = helper.findFilesWithMatchingRows(self._transaction, by_name, marked)
+        self._actions += _items(helper.processUnmodifiedData(spark, touched, jvm_snapshot)._1())
 
     def add(self, files: Sequence[DataFile]) -> None:
         """Take in files that lie in the table's folder already."""

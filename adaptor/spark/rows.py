@@ -12,8 +12,8 @@ from adaptor.vectors import LARGEST, SMALLEST
 
 def common_width(df: DataFrame, embedding: str, first: int | None = None) -> int:
     """D, the width that most vectors of `df`, or of its `first` rows, have; `AdaptorError` when none has any."""
-    sizes = df.select(F.size(embedding))
-    widths = Counter(row[0] for row in (sizes.take(first) if first else sizes.collect()) if row[0] > 0)
+    sizes = df.select(F.coalesce(F.size(embedding), F.lit(0)))
+    widths = Counter(size for (size,) in (sizes.take(first) if first else sizes.collect()) if size > 0)
     if not widths:
         raise AdaptorError(f"every vector in column {embedding!r} is null or empty; there is nothing to fit")
     return max(widths, key=lambda width: (widths[width], width))

@@ -12,7 +12,7 @@ from benchmarks.apply.made import artifact, config, remove, rows_of, session, so
 from benchmarks.apply.report import met, table
 
 TITLE = "Incremental after 1 percent changed"
-ROWS, WIDTH, DIMS = 2_000_000, 64, (16, 32)
+ROWS, WIDTH, DIMS = 2_000_000, 256, (64, 128)
 FEED = {"enableChangeDataFeed": "true", "enableDeletionVectors": "true"}
 TARGETS = {"clustered": 0.05, "random": 0.20}
 TARGET_PROPERTY = "spark.databricks.delta.properties.defaults.enableDeletionVectors"

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
-from uuid import uuid4
 
 from delta.tables import DeltaTable
 from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from adaptor.errors import AdaptorError
+from adaptor.spark.apply.engines.direct import UNIT_BYTES
 from adaptor.spark.apply.engines.frames import through_arrow
 from adaptor.spark.apply.full import Written, build, lost_files
 from adaptor.spark.apply.target import BUILD, SOURCE_COLUMNS, VERSION, provenance, require_replaceable
@@ -57,7 +56,7 @@ def apply_changes(work: Work, report: Callable[[str], None]) -> Written:
     except PySparkException as error:
         raise broken_feed(work, last, error) from error
     try:
-        merged = merge_changes(work, changes, (last, now), (_id_of_merge(work), now))
+        merged = merge_changes(work, changes, (last, now), once=None)
     except (PySparkException, Py4JError) as error:
         if lost_files(error) or "DELTA_MISSING_CHANGE_DATA" in str(error):
             raise broken_feed(work, last, error) from error
@@ -79,7 +78,7 @@ def held_version(work: Work, report: Callable[[str], None]) -> int | None:
 
     Raises `AdaptorError` where changes can't be followed from there.
     """
-    properties = _properties(work) if work.target.exists(work.spark) else {}
+    properties = _target(work).snapshot().properties if work.target.exists(work.spark) else {}
     if not properties or (BUILD not in properties and "matryoshka.source" in properties):
         report(f"there is no {work.target.where} yet: it is built from all rows")
         return None
@@ -110,61 +109,63 @@ def held_version(work: Work, report: Callable[[str], None]) -> int | None:
     return last
 
 
-def _id_of_merge(work: Work) -> str:
-    """The target as it is: a table that was restored takes the same changes again."""
-    target = DeltaLog(work.spark, work.target.location(work.spark)).snapshot()
-    return f"changes of {target.properties[BUILD]} on {target.version}"
+def merge_changes(work: Work, changes: DataFrame, versions: tuple[int, int], once: tuple[str, int] | None) -> Merged:
+    """Merge a piece of the change feed into quarantine and target, the latter in one commit.
 
-
-def merge_changes(work: Work, changes: DataFrame, versions: tuple[int, int], once: tuple[str, int]) -> Merged:
-    """Merge a piece of the change feed into quarantine and target.
-
-    `versions` of the source are the one that the target holds and the one that it will. `once` is Delta's
-    txnAppId and txnVersion: a merge that is there already does not happen again. Raises
-    `AdaptorError` when another run merges meanwhile.
+    `versions` of the source are the one that the target holds and the one that it will: the commit
+    says so, so that no change is merged twice. `once` is Delta's txnAppId and txnVersion, for a
+    stream. Old rows are marked in deletion vectors and new ones come in files of their own: Delta's
+    MERGE would read whole rows of every file that is touched. Raises `AdaptorError` when another run
+    merges meanwhile.
     """
     since, version = versions
-    spark, location = work.spark, work.target.location(work.spark)
-    scratch = DeltaLog(spark, f"{location}/staging-changes-{uuid4().hex}")
-    # Adapted once, into files: a merge reads its source twice.
-    latest = _latest(work, changes)
-    inner = latest.select(F.struct("kept", "id", "gone", "times", "reason").alias("kept"), "id", "embedding")
-    through_arrow(inner, work.kernel, keep_bad=True).write.parquet(scratch.path)
-    latest = spark.read.parquet(scratch.path)
-    found = _look_at(latest)
-    if found.bad_rows and work.settings.bad_rows == "fail":
-        counted = ", ".join(f"{count} {why}" for why, count in found.bad_rows.items())
-        raise AdaptorError(f"the changes of {work.source} hold bad rows ({counted}); mend them")
-    _require_unique(work, latest, found)
-    if work.lists_bad:
-        _merge_quarantine(work, latest, found)
-
-    nested = work.kernel.schema.names
-    row = {name: f"c.kept.{quoted(name)}" for name in work.kept} | {name: f"c.{quoted(name)}" for name in nested}
-    columns: dict[str, str | Column] = {quoted(name): value for name, value in row.items()}
-    gone = "c.gone" if work.keeps_bad else "c.gone OR c.reason IS NOT NULL"
-    table = DeltaTable.forPath(spark, location)
-    meanwhile = AdaptorError(f"another run merges changes into {work.target.where}; when it has ended, run apply again")
-    if int(_properties(work)[VERSION]) != since:
-        raise meanwhile
-    with _commit_settings(spark, once, provenance(work.at(version))):
-        merge = table.alias("t").merge(latest.alias("c"), _same_row(work, found))
-        merge = merge.whenMatchedDelete(gone).whenMatchedUpdate(set=columns)
+    log = _target(work)
+    latest = _latest(work, changes).persist()
+    try:
+        found = _look_at(latest)
+        _require_mergeable(work, found)
+        transaction = log.start()
+        before = transaction.before
+        old = _places(work, before.version, latest, found).persist()
         try:
-            merge.whenNotMatchedInsert(f"NOT ({gone})", columns).execute()
+            removed = _count_removed(work, old)
+            if work.lists_bad:
+                _merge_quarantine(work, latest, found)
+            if int(before.properties[VERSION]) != since or (once and transaction.seen(*once)):
+                raise _meanwhile(work)
+            note = provenance(work.at(version))
+            held = {VERSION: str(version), "delta.enableDeletionVectors": "true"}
+            transaction.define(before.schema, {**before.properties, **held}, before.metadata["partitionColumns"])
+            transaction.remove_rows(old.select("file", "row"))
+            new = latest.where("stays").select("kept", "id", "embedding").coalesce(_files(work, found))
+            written = transaction.write(through_arrow(new, work.kernel, work.keeps_bad))
+            transaction.commit(note)
         except Conflict as error:
-            raise meanwhile from error
-    metrics = table.history(1).collect()[0]["operationMetrics"]
-    counts = {name: int(metrics.get(f"numTargetRows{name}", 0)) for name in ("Inserted", "Updated", "Deleted")}
-    _stamp(work, version)
-    scratch.delete_folder()
-    return Merged(counts["Inserted"] + counts["Updated"], counts["Deleted"], found.bad_rows)
+            raise _meanwhile(work) from error
+        finally:
+            old.unpersist()
+    finally:
+        latest.unpersist()
+    return Merged(sum(file.rows or 0 for file in written), removed, found.bad_rows)
+
+
+def _files(work: Work, found: Found) -> int:
+    """How many files the new rows make: a night's changes are few, and small files add up."""
+    return 1 + found.rows * 4 * work.kernel.adaptor.width // UNIT_BYTES
+
+
+def _target(work: Work) -> DeltaLog:
+    return DeltaLog(work.spark, work.target.location(work.spark))
+
+
+def _meanwhile(work: Work) -> AdaptorError:
+    return AdaptorError(f"another run merges changes into {work.target.where}; when it has ended, run apply again")
 
 
 def require_counts(work: Work) -> None:
     """`AdaptorError` unless source rows = target rows + quarantined rows, by the logs of the tables."""
     total = work.count(work.snapshot())
-    written = DeltaLog(work.spark, work.target.location(work.spark)).snapshot().rows
+    written = _target(work).snapshot().rows
     listed = work.lists_bad and not work.keeps_bad and work.quarantine.exists(work.spark)
     bad = work.quarantine.read(work.spark).count() if listed else 0
     if written is None or written + bad != total:
@@ -175,9 +176,10 @@ def require_counts(work: Work) -> None:
 
 
 def _latest(work: Work, changes: DataFrame) -> DataFrame:
-    """The last word on each id: `id, kept, embedding, reason, gone, times`.
+    """The last word on each id: `id, kept, embedding, reason, stays, times`.
 
-    An id that was deleted and inserted in one commit is there. `times` is how many rows have it then.
+    An id that was deleted and inserted in one commit is there. `times` is how many rows have it then,
+    `stays` whether the target is to have it.
     """
     there = F.col("_change_type") != "delete"
     if work.columns.where is not None:
@@ -192,18 +194,17 @@ def _latest(work: Work, changes: DataFrame) -> DataFrame:
     times = F.size(
         F.filter("all", lambda one: (one["__there"]) & (one["_commit_version"] == F.col("last._commit_version")))
     )
-    gone = ~F.col("last.__there")
-    why = reason("id", "embedding", work.kernel.adaptor.width)
-    return last.select(
-        "id", F.col("last.kept").alias("kept"), F.col("last.embedding").alias("embedding"),
-        gone.alias("gone"), times.alias("times"),
-    ).withColumn("reason", F.when(~F.col("gone"), why))  # fmt: skip
+    there, why = F.col("last.__there"), reason("id", "embedding", work.kernel.adaptor.width)
+    rows = last.select("id", "last.kept", "last.embedding", there.alias("there"), times.alias("times"))
+    rows = rows.withColumn("reason", F.when(F.col("there"), why))
+    return rows.withColumn("stays", F.col("there") & (F.lit(work.keeps_bad) | F.col("reason").isNull()))
 
 
 @dataclass(frozen=True)
 class Found:
-    """What the changed rows are: bounds of their ids, how many rows an id stands for, why rows are bad."""
+    """What the changed rows are: how many, bounds of their ids, how many rows an id stands for, why rows are bad."""
 
+    rows: int
     low: Any
     high: Any
     times: int
@@ -219,6 +220,7 @@ def _look_at(latest: DataFrame) -> Found:
     rows = sorted(by_reason.collect(), key=lambda row: row[0] or "")
     bounds = [bound for row in rows for bound in (row[1], row[2]) if bound is not None]
     return Found(
+        rows=sum(row[5] for row in rows),
         low=min(bounds, default=None),
         high=max(bounds, default=None),
         times=max((row[3] for row in rows), default=0),
@@ -227,24 +229,42 @@ def _look_at(latest: DataFrame) -> Found:
     )
 
 
-def _require_unique(work: Work, latest: DataFrame, found: Found) -> None:
-    """`AdaptorError` where an id stands for several rows: nobody could tell which of them changed."""
+def _require_mergeable(work: Work, found: Found) -> None:
+    if found.bad_rows and work.settings.bad_rows == "fail":
+        counted = ", ".join(f"{count} {why}" for why, count in found.bad_rows.items())
+        raise AdaptorError(f"the changes of {work.source} hold bad rows ({counted}); mend them")
     if found.nulls:
         raise AdaptorError(f"{work.source.where} has changed rows without an id; run with apply.mode=full")
-    ids = work.target.read(work.spark).select(F.col(quoted(work.columns.id)).alias("id"))
+    if found.times > 1:
+        raise _not_unique(work)
+
+
+def _not_unique(work: Work) -> AdaptorError:
+    """Nobody could tell which of the rows changed."""
+    return AdaptorError(
+        f"an id of {work.source.where} stands for several rows, so changes can't be followed; "
+        "make ids unique, or run with apply.mode=full"
+    )
+
+
+def _places(work: Work, version: int, latest: DataFrame, found: Found) -> DataFrame:
+    """Where the target has changed ids: `id, stays, file, row`. Of files outside their bounds nothing is read."""
+    ids = replace(work.target, version=version).read(work.spark).select(
+        F.col(quoted(work.columns.id)).alias("id"),
+        F.col("_metadata.file_path").alias("file"),
+        F.col("_metadata.row_index").alias("row"),
+    )  # fmt: skip
     near = ids.where(F.col("id").between(F.lit(found.low), F.lit(found.high)))
-    twice = near.join(F.broadcast(latest.select("id")), "id").groupBy("id").count().where("count > 1")
-    if found.times > 1 or not twice.isEmpty():
-        raise AdaptorError(
-            f"an id of {work.source.where} stands for several rows, so changes can't be followed; "
-            "make ids unique, or run with apply.mode=full"
-        )
+    return near.join(F.broadcast(latest.select("id", "stays")), "id")
 
 
-def _same_row(work: Work, found: Found) -> Column:
-    """The condition of the merge; the bounds let Delta skip files in which no changed id can be."""
-    ours = F.col(f"t.{quoted(work.columns.id)}")
-    return (ours == F.col("c.id")) & ours.between(F.lit(found.low), F.lit(found.high))
+def _count_removed(work: Work, old: DataFrame) -> int:
+    """How many rows of the target have no successor; `AdaptorError` where an id stands for several."""
+    by_id = old.groupBy("id").agg(F.count("*").alias("rows"), F.count_if(~F.col("stays")).alias("removed"))
+    most, removed = by_id.agg(F.max("rows"), F.sum("removed")).collect()[0]
+    if (most or 0) > 1:
+        raise _not_unique(work)
+    return int(removed or 0)
 
 
 def _merge_quarantine(work: Work, latest: DataFrame, found: Found) -> None:
@@ -258,33 +278,3 @@ def _merge_quarantine(work: Work, latest: DataFrame, found: Found) -> None:
     merge = table.alias("t").merge(changed.alias("c"), "t.id = c.id")
     merge = merge.whenMatchedDelete("c.reason IS NULL").whenMatchedUpdate(set={"reason": "c.reason"})
     merge.whenNotMatchedInsert("c.reason IS NOT NULL", {"id": "c.id", "reason": "c.reason"}).execute()
-
-
-def _stamp(work: Work, version: int) -> None:
-    """Record that the target holds this version. Killed before it, the next run merges nothing twice."""
-    ours = {VERSION: str(version)}
-    log = DeltaLog(work.spark, work.target.location(work.spark))
-    transaction = log.start()
-    before = transaction.before
-    transaction.define(before.schema, {**before.properties, **ours}, before.metadata["partitionColumns"])
-    transaction.commit(provenance(work.at(version)))
-
-
-def _properties(work: Work) -> dict[str, str]:
-    return work.target.properties(work.spark)
-
-
-@contextmanager
-def _commit_settings(spark: SparkSession, once: tuple[str, int], note: dict[str, str]) -> Iterator[None]:
-    settings = {
-        "spark.databricks.delta.write.txnAppId": once[0],
-        "spark.databricks.delta.write.txnVersion": str(once[1]),
-        "spark.databricks.delta.commitInfo.userMetadata": json.dumps(note),
-    }
-    for key, value in settings.items():
-        spark.conf.set(key, value)
-    try:
-        yield
-    finally:
-        for key in settings:
-            spark.conf.unset(key)

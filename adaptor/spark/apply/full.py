@@ -55,6 +55,7 @@ def build(work: Work, report: Callable[[str], None]) -> Written:
     Raises `AdaptorError` when the target may not be replaced, when bad rows are not allowed, when
     the source's files are gone, and when the counts do not add up: the target is then as before.
     """
+    work.require_width()
     location = target_location(work)
     target = DeltaLog(work.spark, location)
     before = target.snapshot()

@@ -48,6 +48,7 @@ def plan_apply(spark: SparkSession, config: Config, report: Callable[[str], None
     Raises `AdaptorError` as `apply_table` would before it writes.
     """
     work = open_work(spark, config)
+    work.require_width()
     source = work.snapshot()
     location = work.target.location(spark) if work.target.exists(spark) else config.sample.folder
     engine = choose(work, source, location, report)

@@ -46,7 +46,8 @@ def apply_stream(work: Work, report: Callable[[str], None]) -> Written:
         version = new.agg(F.max("_commit_version")).collect()[0][0]
         if version is not None:
             report(f"merging the changes up to version {version} into {work.target.where}")
-            merges.append(merge_changes(work, new, (held, int(version)), (f"stream of {made}", number)))
+            once = f"stream of {made} after {held}"  # a checkpoint that was lost counts its batches from 0 again
+            merges.append(merge_changes(work, new, (held, int(version)), (once, number)))
 
     reader = work.spark.readStream.format("delta").option("readChangeFeed", "true").option("startingVersion", last + 1)
     changes = reader.load(work.source.path) if work.source.is_path else reader.table(work.source.where)

@@ -16,7 +16,7 @@ from adaptor.errors import AdaptorError
 from adaptor.kernel import Kernel
 from adaptor.spark.delta_log import DataFile, DeltaLog, Snapshot
 from adaptor.spark.rows import common_width
-from adaptor.spark.tables import TableRef, quoted, require_columns, require_embeddings, require_rows
+from adaptor.spark.tables import TableRef, quoted, require_columns, require_embeddings, require_rows, restricted
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,18 @@ class Work:
         rows = snapshot.rows if self.columns.where is None else None
         return self.frame(snapshot, snapshot.files).count() if rows is None else rows
 
+    def require_width(self) -> None:
+        """`AdaptorError` when the source has no rows, or embeddings of another width than the artifact."""
+        rows = restricted(self.source.read(self.spark), self.columns.where, self.source)
+        if not (self.columns.where is None and self.snapshot().rows):
+            require_rows(rows, self.columns.where, self.source)
+        width, fitted = common_width(rows, self.columns.embedding, first=1000), self.kernel.adaptor.width
+        if width != fitted:
+            raise AdaptorError(
+                f"{self.source.where} holds embeddings of width {width}, the artifact was fitted on width {fitted}; "
+                "fit one on this table"
+            )
+
     def frame(self, snapshot: Snapshot, files: Sequence[DataFile]) -> DataFrame:
         """These files of the source as `kept, id, embedding`; without the rows that `source.where` leaves out."""
         rows = snapshot.read(files)
@@ -94,8 +106,8 @@ class Work:
 def open_work(spark: SparkSession, config: Config) -> Work:
     """Everything an apply needs, checked.
 
-    Raises `AdaptorError` when the artifact is missing or of another width, when the source can't
-    be read as embeddings, and when tables that must be apart are the same.
+    Raises `AdaptorError` when the artifact is missing, when the source can't be read as embeddings,
+    and when tables that must be apart are the same.
     """
     settings = config.apply
     assert settings is not None  # load_config has seen to it
@@ -115,13 +127,7 @@ def open_work(spark: SparkSession, config: Config) -> Work:
     twice = {name for name in (*kept, *nested) if (*kept, *nested).count(name) > 1}
     if twice:
         raise AdaptorError(f"the target would have column {', '.join(sorted(twice))} twice; take it out of apply.carry")
-    rows = require_rows(df, config.source.where, source)
-    width, fitted = common_width(rows, config.source.embedding, first=1000), kernel.adaptor.width
-    if width != fitted:
-        raise AdaptorError(
-            f"{source.where} holds embeddings of width {width}, the artifact was fitted on width {fitted}; "
-            "fit one on this table"
-        )
+    restricted(df, config.source.where, source)
     return replace(work, kept=kept, table_id=work.snapshot().metadata["id"])
 
 
