@@ -20,7 +20,7 @@ from adaptor.spark.queries import read_judgments, read_queries
 from adaptor.spark.runs import Figure, Run, record
 from adaptor.spark.sampling import Materialised, materialise
 from adaptor.spark.session import Clock
-from adaptor.spark.tables import TableRef, require_columns, require_embeddings, require_rows, restricted
+from adaptor.spark.tables import TableRef, require_columns, require_embeddings, require_rows
 from adaptor.spark.trials import as_tasks
 from adaptor.vectors import check_dims
 from adaptor.workers import Workers
@@ -50,8 +50,7 @@ def fit_table(spark: SparkSession, config: Config, report: Callable[[str], None]
     stratum = config.sample.stratum
     require_columns(df, [config.source.id, config.source.embedding, *([stratum] if stratum else [])], source)
     require_embeddings(df, config.source.embedding, source)
-    rows = restricted(df, config.source.where, source)
-    require_rows(rows, config.source.where, source)
+    rows = require_rows(df, config.source.where, source)
     workers: Workers = LocalWorkers()
     if config.workers.kind == "horovod":
         workers = HorovodWorkers(spark, config.workers.processes)

@@ -109,18 +109,20 @@ def require_embeddings(df: DataFrame, column: str, table: TableRef) -> None:
         )
 
 
-def restricted(df: DataFrame, condition: str | None, table: TableRef) -> DataFrame:
+def restricted(df: DataFrame, condition: str | None) -> DataFrame:
     """`df` under an SQL `condition`, if there is one; `AdaptorError` when it is none."""
     try:
         return df if condition is None else df.where(condition)
     except AnalysisException as error:
-        raise AdaptorError(f"source.where {condition!r} can't be used on {table}: {first_line(error)}") from error
+        raise AdaptorError(f"source.where {condition!r} can't be used: {first_line(error)}") from error
 
 
-def require_rows(rows: DataFrame, condition: str | None, table: TableRef) -> None:
-    """`AdaptorError` when `rows` of `table`, under `condition`, are none."""
+def require_rows(df: DataFrame, condition: str | None, table: TableRef) -> DataFrame:
+    """`df`, under an SQL `condition` if there is one; `AdaptorError` when nothing is left."""
+    rows = restricted(df, condition)
     if rows.isEmpty():
         raise AdaptorError(f"{table} has no rows" + ("" if condition is None else f" where {condition}"))
+    return rows
 
 
 def write_table(df: DataFrame, table: TableRef, properties: Mapping[str, str]) -> None:

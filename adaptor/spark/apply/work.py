@@ -78,9 +78,9 @@ class Work:
 
     def require_width(self) -> None:
         """`AdaptorError` when the source has no rows, or embeddings of another width than the artifact."""
-        rows = restricted(self.source.read(self.spark), self.columns.where, self.source)
-        if not (self.columns.where is None and self.snapshot().rows):
-            require_rows(rows, self.columns.where, self.source)
+        rows = self.source.read(self.spark)
+        if self.columns.where is not None or not self.snapshot().rows:  # the log knows, mostly
+            rows = require_rows(rows, self.columns.where, self.source)
         width, fitted = common_width(rows, self.columns.embedding, first=1000), self.kernel.adaptor.width
         if width != fitted:
             raise AdaptorError(
@@ -127,7 +127,7 @@ def open_work(spark: SparkSession, config: Config) -> Work:
     twice = {name for name in (*kept, *nested) if (*kept, *nested).count(name) > 1}
     if twice:
         raise AdaptorError(f"the target would have column {', '.join(sorted(twice))} twice; take it out of apply.carry")
-    restricted(df, config.source.where, source)
+    restricted(df, config.source.where)
     return replace(work, kept=kept, table_id=work.snapshot().metadata["id"])
 
 
