@@ -27,7 +27,7 @@ from adaptor.vectors import LARGEST, SMALLEST, Float32, check_dims
 
 Arithmetic = Callable[[Float32, Float32], Float32]
 
-BATCH_BYTES = 4 << 20  # a batch: its embeddings and what becomes of them
+BATCH_BYTES = 4 << 20  # a batch, its embeddings and what becomes of them: small enough for memory to be used again
 BLOCK_BYTES = 4 << 20  # a block of a batch: what the arithmetic holds at a time, about a core's cache
 
 GOOD, NULL, HOLDS_NULL, HOLDS_NAN, INFINITE, ZERO, WIDTH = range(7)  # of width w: WIDTH + w
@@ -37,7 +37,7 @@ REASONS = {NULL: "null", HOLDS_NULL: "holds null", HOLDS_NAN: "holds NaN", INFIN
 LEAST_SQUARE, MOST_SQUARE = 1e-24, 1e24
 
 
-def rows_per_batch(width: int, out: int, budget: int = BATCH_BYTES) -> int:
+def rows_per_batch(width: int, out: int, budget: int) -> int:
     """How many rows of `width` numbers in and `out` numbers out fit into `budget` bytes, as float32."""
     return max(1, budget // (4 * (width + out)))
 
@@ -88,8 +88,9 @@ class Kernel:
 
     @property
     def rows_per_batch(self) -> int:
-        """How many rows a batch should have."""
-        return rows_per_batch(self.adaptor.width, sum(column.width for column in self.nested))
+        """How many rows a batch should have: for a GPU many more, each way there has its price."""
+        budget = BATCH_BYTES if self._where is None else gpu.BLOCK_BYTES
+        return rows_per_batch(self.adaptor.width, sum(column.width for column in self.nested), budget)
 
     def __call__(self, embeddings: pa.Array | pa.ChunkedArray) -> Adapted:
         """Adapt a batch: `list`, `large_list` or `fixed_size_list` of floating-point numbers."""
@@ -158,13 +159,18 @@ class Kernel:
 
     def _arithmetic(self) -> tuple[Arithmetic, int]:
         """What maps a block of rows, and how many rows it takes at a time."""
-        device = gpu.task_device() if self.device == "auto" else self.device
+        device = self._where
         if device is not None:
             product = gpu.held(self._folded, (self.adaptor.fingerprint, self.side, self._folded.depth), device)
             return product, product.rows
         width, columns = self._folded.weight.shape
         rows = rows_per_batch(width, columns, BLOCK_BYTES)
         return partial(self._folded, scratch=np.empty((rows, columns), np.float32)), rows
+
+    @property
+    def _where(self) -> str | None:
+        """The torch device; None is NumPy."""
+        return gpu.task_device() if self.device == "auto" else self.device
 
     @property
     def _kind(self) -> pa.DataType:
