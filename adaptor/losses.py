@@ -60,13 +60,15 @@ def listwise(original: Tensor, nested: Tensor, itself: Tensor, temperature: floa
     return divergence(target, (nested / temperature).masked_fill(itself, -1e4))
 
 
-def divergence(target: Tensor, scores: Tensor) -> Tensor:
+def divergence(target: Tensor, scores: Tensor, weight: Tensor | None = None) -> Tensor:
     """`KL(target || softmax(scores))`, mean over prefixes and rows: `target (B, J)`, `scores (P, B, J)`.
 
-    Written out: one pass over the scores for the partition, one for their mean under the target.
+    `weight (P,)`, of mean 1, is what each prefix counts for. Written out: one pass over the scores
+    for the partition, one for their mean under the target.
     """
     entropy = torch.xlogy(target, target).sum(-1)
-    return (entropy + scores.logsumexp(-1) - torch.einsum("bj,pbj->pb", target, scores)).mean()
+    by_prefix = (entropy + scores.logsumexp(-1) - torch.einsum("bj,pbj->pb", target, scores)).mean(1)
+    return (by_prefix if weight is None else by_prefix * weight).mean()
 
 
 def ranking(grades: Tensor, nested: Tensor) -> Tensor:

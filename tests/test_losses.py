@@ -96,3 +96,11 @@ def test_all_vanish_where_nothing_changed():
     assert losses.top_k(cosines[0], cosines, neighbour).item() == 0
     assert losses.reconstruction(y, y).item() == 0
     assert losses.listwise(cosines[0], cosines, ITSELF, 0.05).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_a_divergence_counts_prefixes_by_their_weight():
+    target = torch.tensor([[0.25, 0.75]])
+    scores = torch.tensor([[[0.0, 0.0]], [[1.0, 0.0]]])
+    first, second = (losses.divergence(target, scores[[prefix]]).item() for prefix in (0, 1))
+    weighed = losses.divergence(target, scores, torch.tensor([1.5, 0.5])).item()
+    assert weighed == pytest.approx((1.5 * first + 0.5 * second) / 2, abs=1e-6)
