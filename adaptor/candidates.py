@@ -15,7 +15,7 @@ from adaptor.vectors import Float32, normalise
 Float64 = NDArray[np.float64]
 
 MEAN_LEAST, MEAN_PRIOR = 0.5, 40  # share of each side's mean that is taken off at least; times q / (q + prior)
-MOMENT_PRIOR = 200  # the corpus's second moment weighs as much as this many queries
+MOMENT_PRIOR = 400  # the corpus's second moment weighs as much as this many queries
 HUB_ROWS, DAMPING_ROWS = 10_000, 3_000  # rows searched for hubs: of each side, and of the corpus in itself
 CUTOFF = 1e-6  # eigenvalues under this share of the largest count as zero
 TEMPER_LEAST, TEMPER_MOST, TEMPER_KNEE = 0.05, 0.40, 3.0

@@ -60,13 +60,15 @@ def listwise(original: Tensor, nested: Tensor, itself: Tensor, temperature: floa
     return divergence(target, (nested / temperature).masked_fill(itself, -1e4))
 
 
-def divergence(target: Tensor, scores: Tensor) -> Tensor:
+def divergence(target: Tensor, scores: Tensor, weight: Tensor | None = None) -> Tensor:
     """`KL(target || softmax(scores))`, mean over prefixes and rows: `target (B, J)`, `scores (P, B, J)`.
 
-    Written out: one pass over the scores for the partition, one for their mean under the target.
+    `weight (P,)`, of mean 1, is what each prefix counts for. Written out: one pass over the scores
+    for the partition, one for their mean under the target.
     """
     entropy = torch.xlogy(target, target).sum(-1)
-    return (entropy + scores.logsumexp(-1) - torch.einsum("bj,pbj->pb", target, scores)).mean()
+    by_prefix = (entropy + scores.logsumexp(-1) - torch.einsum("bj,pbj->pb", target, scores)).mean(1)
+    return (by_prefix if weight is None else by_prefix * weight).mean()
 
 
 def ranking(grades: Tensor, nested: Tensor) -> Tensor:
@@ -75,10 +77,12 @@ def ranking(grades: Tensor, nested: Tensor) -> Tensor:
     `grades (B, J)` of J documents for B queries, `nested (P, B, J)` their cosines. Mean over
     prefixes and queries of the mean over pairs.
     """
-    gap = (grades[:, :, None] - grades[:, None, :]).clamp_min(0)  # (B, J, J)
-    pairs = (gap > 0).sum((1, 2)).clamp_min(1)
+    query, better = grades.nonzero(as_tuple=True)  # (R,): a document without a grade ranks above no other
+    gap = (grades[query, better][:, None] - grades[query]).clamp_min(0)  # (R, J)
+    pairs = gap.new_zeros(len(grades)).index_add(0, query, (gap > 0).sum(1).to(gap.dtype)).clamp_min(1)
+    weight = gap / pairs[query][:, None]
     total = nested.new_zeros(())
-    for scores in nested:  # one prefix at a time: (B, J, J) is large
-        margin = functional.softplus(scores[:, None, :] - scores[:, :, None])
-        total = total + ((gap * margin).sum((1, 2)) / pairs).mean()
+    for scores in nested:  # one prefix at a time: each is (R, J)
+        margin = functional.softplus(scores[query] - scores[query, better][:, None])
+        total = total + (weight * margin).sum() / len(grades)
     return total / len(nested)

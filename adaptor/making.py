@@ -92,15 +92,22 @@ class Maker:
         return self._train_on_corpus(training, nested, None, made.step).sides
 
     def supervised(self, start: Sides, judgments: Judgments) -> Sides:
-        """`start`, trained further on judgments."""
+        """`start`, trained further on judgments: twice, the first result being the second's teacher.
+
+        The first knows better than the start which documents resemble a query's answers, for
+        judged queries and for all others.
+        """
         from adaptor.objectives.judgments import MakeJudged
 
         assert self.queries is not None
         query_training = replace(self.settings.query_training, sides="two")
         supervision = self.settings.supervision
-        make = MakeJudged(start, self.queries, judgments, self.all_dims, query_training, supervision)
         schedule = _schedule(replace(query_training, steps=supervision.steps, learning_rate=supervision.learning_rate))
-        return self._run(make, schedule, None, None).sides
+        teacher = start
+        for _ in range(2):
+            make = MakeJudged(start, teacher, self.queries, judgments, self.all_dims, query_training, supervision)
+            teacher = self._run(make, schedule, None, None).sides
+        return teacher
 
     def closed(self, name: CandidateName) -> Sides:
         """A candidate that is not trained."""

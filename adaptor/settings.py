@@ -88,7 +88,7 @@ class Supervision:
     __pydantic_config__: ClassVar = STRICT
 
     weight: Share = 0.5  # of the judged terms; the unlabelled ones weigh the rest
-    smooth: Share = 0.5  # of a judged query's target that comes from the start's own similarities
+    smooth: Share = 0.4  # of a judged query's target that comes from the similarities of the teacher, first the start
     ranking: Weight = 0.0  # of the paper's ranking loss, beside the contrastive one
     hard_negatives: Count = 30
     learning_rate: Positive = 1e-3

@@ -6,8 +6,14 @@ from synthetic import clustered
 
 import adaptor
 from adaptor import AdaptorError
+from adaptor.judge import Judge
+from adaptor.maps import Map, Sides
 from adaptor.metrics import nearest
+from adaptor.objectives.judgments import MakeJudged
+from adaptor.sample import in_memory
 from adaptor.settings import FitSettings, QueryTraining, Supervision, Training
+from adaptor.train import Schedule, train
+from adaptor.workers.local import Alone
 
 FAST = FitSettings(
     candidates=("truncation", "svd", "query_aware_svd", "trained"),
@@ -64,6 +70,19 @@ def test_judgments_raise_the_judged_metric_on_queries_never_seen():
     assert judged.metrics["supervised"]["labelled"] == 200
     assert judged.metrics["supervised"]["gain"] > 0
     assert success(judged) > success(plain) + 0.03
+
+
+def test_targets_keep_the_similarities_of_the_teacher_not_of_the_start():
+    corpus, queries, judgments = answered(120, seed=2)
+    graded = {int(query): {int(row): float(grade)} for query, row, grade in judgments}
+    width = corpus.shape[1]
+    start, teacher = (
+        Sides(Map(np.diag(kept).astype(np.float32))) for kept in (np.ones(width), np.arange(width) % 2 == 0)
+    )
+    judge = Judge.of(teacher, queries, "query", corpus, (width,))
+    make = MakeJudged(start, teacher, queries, graded, (8, width), QueryTraining(), Supervision(smooth=1.0))
+    trained = train(make, in_memory(corpus).batches, None, Schedule(1e-2, 100, None, 50, 2), 0, None, Alone()).sides
+    assert judge.overlap(trained, corpus)[width] > judge.overlap(start, corpus)[width] + 0.1
 
 
 def test_misleading_judgments_are_refused_by_held_out_queries():

@@ -75,6 +75,19 @@ def test_ranking_weighs_each_graded_pair_by_its_gap():
     assert losses.ranking(torch.ones(1, 3), cosines).item() == 0
 
 
+def test_ranking_is_the_mean_over_pairs_then_queries_then_prefixes():
+    draw = torch.Generator().manual_seed(0)
+    grades = torch.tensor([[2.0, 0.0, 1.0, 0.0], [0.0, 3.0, 3.0, 0.0], [0.0, 0.0, 0.0, 0.0]])
+    cosines = torch.rand(2, 3, 4, generator=draw)
+    expected = 0.0
+    for scores in cosines.tolist():
+        for graded, row in zip(grades.tolist(), scores):
+            pairs = [(g, s, h, t) for g, s in zip(graded, row) for h, t in zip(graded, row) if g > h]
+            terms = [(g - h) * math.log1p(math.exp(t - s)) for g, s, h, t in pairs]
+            expected += sum(terms) / max(len(terms), 1) / 6
+    assert losses.ranking(grades, cosines).item() == pytest.approx(expected, abs=1e-6)
+
+
 def test_all_vanish_where_nothing_changed():
     y = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
     cosines = losses.prefix_similarities(y, (4,))
@@ -83,3 +96,11 @@ def test_all_vanish_where_nothing_changed():
     assert losses.top_k(cosines[0], cosines, neighbour).item() == 0
     assert losses.reconstruction(y, y).item() == 0
     assert losses.listwise(cosines[0], cosines, ITSELF, 0.05).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_a_divergence_counts_prefixes_by_their_weight():
+    target = torch.tensor([[0.25, 0.75]])
+    scores = torch.tensor([[[0.0, 0.0]], [[1.0, 0.0]]])
+    first, second = (losses.divergence(target, scores[[prefix]]).item() for prefix in (0, 1))
+    weighed = losses.divergence(target, scores, torch.tensor([1.5, 0.5])).item()
+    assert weighed == pytest.approx((1.5 * first + 0.5 * second) / 2, abs=1e-6)

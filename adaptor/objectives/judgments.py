@@ -1,7 +1,8 @@
 """From graded judgments: judged documents rise above mined hard negatives, on one shared change.
 
 A map of each side's own memorises the judged documents; one change of the input, shared by both
-sides, carries over to documents nobody judged.
+sides, carries over to documents nobody judged. Short prefixes have most to learn, so a prefix of
+width m weighs `m ** -0.5`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from adaptor import losses
 from adaptor.maps import Map, Sides
-from adaptor.objectives.questions import Questions, log_temperature
+from adaptor.objectives.questions import AffineSides, Questions, log_temperature
 from adaptor.sample import Judgments
 from adaptor.settings import QueryTraining, Supervision
 from adaptor.vectors import Float32
@@ -23,9 +24,10 @@ from adaptor.vectors import Float32
 
 @dataclass(frozen=True)
 class MakeJudged:
-    """How the workers make the objective."""
+    """How the workers make the objective: `start` is what changes, `teacher` whose similarities the targets keep."""
 
     start: Sides
+    teacher: Sides
     queries: Float32
     judgments: Judgments
     dims: tuple[int, ...]
@@ -60,10 +62,14 @@ class Judged:
     """Judged queries beside the unlabelled terms of `Questions`, weighed by one knob."""
 
     def __init__(self, corpus: Float32, made: MakeJudged) -> None:
-        self._questions = Questions(corpus, made.queries, made.start, made.dims, made.training)
+        self._questions = Questions(corpus, made.queries, made.teacher, made.dims, made.training)
         self._docs = self._questions.docs
         self._asked = torch.tensor(self._questions.queries, device=self._docs.device)
         self._labelled = np.array(sorted(made.judgments))
+        self._start = AffineSides(made.start, "two", made.training.temperature, len(made.dims)).requires_grad_(False)
+        self._start.to(self._docs.device)
+        weight = torch.tensor(made.dims, device=self._docs.device) ** -0.5
+        self._weight = weight / weight.mean()  # (P,)
         self._made = made
         self.module = SharedChange(made.start, made.training.temperature, len(made.dims)).to(self._docs.device)
 
@@ -85,19 +91,20 @@ class Judged:
         target = (1 - settings.smooth) * grades / grades.sum(1, keepdim=True)
         target = target + settings.smooth * questions.target(judged, rows)
         scores = losses.prefix_cosines(self._map(judged, "query"), documents, self._made.dims)
-        contrastive = losses.divergence(target, scores / self.module.judged_log_temperature.exp())
+        contrastive = losses.divergence(target, scores / self.module.judged_log_temperature.exp(), self._weight)
         if settings.ranking:
             contrastive = contrastive + settings.ranking * losses.ranking(grades, scores)
 
         scores = losses.prefix_cosines(self._map(unlabelled, "query"), documents, self._made.dims)
-        kept = losses.divergence(questions.target(unlabelled, rows), scores / self.module.log_temperature.exp())
+        scores = scores / self.module.log_temperature.exp()
+        kept = losses.divergence(questions.target(unlabelled, rows), scores, self._weight)
         return settings.weight * contrastive + (1 - settings.weight) * kept
 
     def sides(self) -> Sides:
         return self.module.to_sides()
 
     def _map(self, x: Tensor, side: str) -> Tensor:
-        return getattr(self._questions.teacher, side)(x + x @ self.module.change)
+        return getattr(self._start, side)(x + x @ self.module.change)
 
     def _grades(self, picked: np.ndarray, rows: Tensor) -> Tensor:
         column = {row: number for number, row in enumerate(rows.tolist())}
