@@ -15,6 +15,7 @@ from adaptor.vectors import Float32, prefix
 LEAST_LABELLED = 40  # judged queries under which nothing is learned from them
 ONE_SPLIT_FROM = 400  # judged queries from which one half is enough to judge the other
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+LABELS_PRIOR = 50  # the share that held-out queries choose is cut by q / (q + prior): few can't tell how far to go
 FULL_WIDTH_LOSS = 0.003  # of nDCG@10 that may be lost at full width
 
 
@@ -45,23 +46,27 @@ def choose_share(
 
     order = np.random.default_rng(seed).permutation(sorted(judgments))
     halves = np.array_split(order, 2)[: 1 if len(order) >= ONE_SPLIT_FROM else 2]
-    gains: dict[float, list[Float32]] = {share: [] for share in SHARES}
+    trials = []
     for half in halves:
         held = {int(query): judgments[int(query)] for query in half}
         end = train({query: graded for query, graded in judgments.items() if query not in held})
-        before = ndcg(start, corpus, queries, held, dims)
-        for share in SHARES:
-            gains[share].append(ndcg(blend(start, end, share), corpus, queries, held, dims) - before)
+        trials.append((held, end, ndcg(start, corpus, queries, held, dims)))
+
+    def gains(share: float) -> Float32:
+        """Of every held-out query at every dim: `(labelled, dims)`."""
+        return np.concatenate(
+            [ndcg(blend(start, end, share), corpus, queries, held, dims) - before for held, end, before in trials]
+        )
 
     def bound(share: float) -> float:
-        by_query = np.concatenate(gains[share])  # (labelled, dims)
+        by_query = gains(share)
         if by_query[:, -1].mean() < -FULL_WIDTH_LOSS:
             return -1.0
         means = by_query.mean(axis=1)
         return float(means.mean() - means.std() / len(means) ** 0.5)
 
-    best = max(SHARES, key=bound)
-    return Supervised(best, float(np.concatenate(gains[best]).mean()), len(judgments))
+    share = max(SHARES, key=bound) * len(judgments) / (len(judgments) + LABELS_PRIOR)
+    return Supervised(share, float(gains(share).mean()), len(judgments))
 
 
 def ndcg(sides: Sides, corpus: Float32, queries: Float32, judgments: Judgments, dims: tuple[int, ...]) -> Float32:

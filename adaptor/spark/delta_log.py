@@ -6,6 +6,7 @@ Everything here goes through Delta's classes in the JVM: conflicts, constraints,
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -184,9 +185,9 @@ class DeltaLog:
             folder = self._log.dataPath()
             folder = self._jvm.org.apache.hadoop.fs.Path(folder, parent) if parent else folder
             if self._files(folder).exists(folder):
-                # One call for all names: they may be many.
-                found = self._jvm.org.apache.hadoop.fs.FileUtil.stat2Paths(self._files(folder).listStatus(folder))
-                listed = str(self._jvm.scala.Predef.genericWrapArray(found).mkString("\n")).split("\n")
+                # One call for all names: they may be many. A file system's own kind of status fits no typed array.
+                found = self._jvm.scala.Predef.genericWrapArray(self._files(folder).listStatus(folder))
+                listed = re.findall(r"path=(.*?); isDirectory", str(found.mkString("\n")))
                 names = [path.rpartition("/")[2] for path in listed]
                 there |= {f"{parent}/{name}".lstrip("/") for name in names}
         return [path for path in paths if path not in there]
