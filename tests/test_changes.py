@@ -73,7 +73,7 @@ def test_a_merge_that_was_cut_off_before_its_commit(bench, mode, monkeypatch):
 
 def test_a_merge_marks_rows_and_writes_only_new_ones(bench):
     """One commit; the files that hold old rows stay, also where rows of theirs were marked before."""
-    bench.apply("nested")  # a full run switches no deletion vectors on
+    bench.apply("nested", mode="incremental")
     built = bench.files("nested")
     for night, title in enumerate(("first", "second"), 1):
         bench.sql(f"UPDATE docs SET title = '{title}' WHERE id BETWEEN 'd050' AND 'd05{4 + night}'")
@@ -83,6 +83,15 @@ def test_a_merge_marks_rows_and_writes_only_new_ones(bench):
         assert (applied.written, applied.removed) == (5 + night, 0)
         assert built <= bench.files("nested")
     assert [row.id for row in bench.rows("nested") if row.title == "second"] == [f"d05{i}" for i in range(7)]
+    assert len(bench.rows("nested")) == 100
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_target_that_a_full_run_built(bench, mode):
+    bench.apply("nested")
+    bench.sql("UPDATE docs SET title = 'new' WHERE id = 'd000'")
+    bench.apply("nested", mode=mode)
+    assert [row.id for row in bench.rows("nested") if row.title == "new"] == ["d000"]
     assert len(bench.rows("nested")) == 100
 
 

@@ -24,6 +24,7 @@ from adaptor.spark.rows import reason
 from adaptor.spark.tables import first_line, quoted, write_table
 
 FEED = "delta.enableChangeDataFeed"
+MARKS = "delta.enableDeletionVectors"
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,7 @@ def merge_changes(work: Work, changes: DataFrame, versions: tuple[int, int], onc
     try:
         found = _look_at(latest)
         _require_mergeable(work, found)
+        _switch_on_marks(work, log)
         transaction = log.start()
         before = transaction.before
         old = _places(work, before.version, latest, found).persist()
@@ -134,8 +136,8 @@ def merge_changes(work: Work, changes: DataFrame, versions: tuple[int, int], onc
             if int(before.properties[VERSION]) != since or (once and transaction.seen(*once)):
                 raise _meanwhile(work)
             note = provenance(work.at(version))
-            held = {VERSION: str(version), "delta.enableDeletionVectors": "true"}
-            transaction.define(before.schema, {**before.properties, **held}, before.metadata["partitionColumns"])
+            properties = {**before.properties, VERSION: str(version)}
+            transaction.define(before.schema, properties, before.metadata["partitionColumns"])
             transaction.remove_rows(old.select("file", "row"))
             new = latest.where("stays").select("kept", "id", "embedding").coalesce(_files(work, found))
             written = transaction.write(through_arrow(new, work.kernel, work.keeps_bad))
@@ -147,6 +149,15 @@ def merge_changes(work: Work, changes: DataFrame, versions: tuple[int, int], onc
     finally:
         latest.unpersist()
     return Merged(sum(file.rows or 0 for file in written), removed, found.bad_rows)
+
+
+def _switch_on_marks(work: Work, log: DeltaLog) -> None:
+    """Deletion vectors for a target that a full run built: rows have no place to be found at before."""
+    transaction = log.start()
+    before = transaction.before
+    if before.properties.get(MARKS) != "true":
+        transaction.define(before.schema, {**before.properties, MARKS: "true"}, before.metadata["partitionColumns"])
+        transaction.commit({})
 
 
 def _files(work: Work, found: Found) -> int:
