@@ -255,20 +255,25 @@ class Transaction:
         meanwhile is a conflict.
         """
         self._transaction.readWholeTable()
-        commands = self._jvm.org.apache.spark.sql.delta.commands  # type: ignore[union-attr]
-        bitmaps = getattr(commands, "DeletionVectorBitmapGenerator$").__getattr__("MODULE$")
-        helper = getattr(commands, "DMLWithDeletionVectorsHelper$").__getattr__("MODULE$")
-        jvm_snapshot, spark = self._transaction.snapshot(), self._spark._jsparkSession
+        sql: Any = self._jvm.org.apache.spark.sql  # type: ignore[union-attr]
+        helper = _module(sql.delta.commands, "DMLWithDeletionVectorsHelper")
+        spark, some = self._spark._jsparkSession, self._jvm.scala.Option.apply  # type: ignore[union-attr]
         files = _seq(self._jvm, [_action(self._jvm, "add", file.action) for file in self.before.files])
-        some = self._jvm.scala.Option.apply  # type: ignore[union-attr]
-        true = getattr(self._jvm.org.apache.spark.sql.catalyst.expressions, "Literal$").__getattr__("MODULE$")  # type: ignore[union-attr]
-        marked = bitmaps.buildRowIndexSetsForFilesMatchingCondition(
-            spark, self._transaction, True, places._jdf, files, true.TrueLiteral(),
-            some(F.col("file")._jc), some(F.col("row")._jc),
-        )  # fmt: skip
+        marked = _module(
+            sql.delta.commands, "DeletionVectorBitmapGenerator"
+        ).buildRowIndexSetsForFilesMatchingCondition(
+            spark,
+            self._transaction,
+            True,
+            places._jdf,
+            files,
+            _module(sql.catalyst.expressions, "Literal").TrueLiteral(),
+            some(F.col("file")._jc),
+            some(F.col("row")._jc),
+        )
         by_name = helper.generateCandidateFileMap(self._transaction.deltaLog().dataPath(), files)
         touched = helper.findFilesWithMatchingRows(self._transaction, by_name, marked)
-        self._actions += _items(helper.processUnmodifiedData(spark, touched, jvm_snapshot)._1())
+        self._actions += _items(helper.processUnmodifiedData(spark, touched, self._transaction.snapshot())._1())
 
     def add(self, files: Sequence[DataFile]) -> None:
         """Take in files that lie in the table's folder already."""
@@ -291,6 +296,11 @@ class Transaction:
 
 def _data_file(add: Any) -> DataFile:
     return DataFile(json.dumps(json.loads(add.json())["add"]))
+
+
+def _module(package: Any, name: str) -> Any:
+    """A Scala object."""
+    return getattr(getattr(package, f"{name}$"), "MODULE$")
 
 
 def _action(jvm: Any, kind: str, action: str) -> Any:

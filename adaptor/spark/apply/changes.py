@@ -128,13 +128,13 @@ def merge_changes(work: Work, changes: DataFrame, versions: tuple[int, int], onc
         _switch_on_marks(work, log)
         transaction = log.start()
         before = transaction.before
+        if int(before.properties[VERSION]) != since or (once and transaction.seen(*once)):
+            raise _meanwhile(work)
         old = _places(work, before.version, latest, found).persist()
         try:
             removed = _count_removed(work, old)
             if work.lists_bad:
                 _merge_quarantine(work, latest, found)
-            if int(before.properties[VERSION]) != since or (once and transaction.seen(*once)):
-                raise _meanwhile(work)
             note = provenance(work.at(version))
             properties = {**before.properties, VERSION: str(version)}
             transaction.define(before.schema, properties, before.metadata["partitionColumns"])
