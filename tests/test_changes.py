@@ -192,3 +192,13 @@ def test_another_table_in_the_place_of_the_source(bench):
     bench.sql("ALTER TABLE docs SET TBLPROPERTIES ('delta.enableChangeDataFeed' = true)")
     assert bench.apply("nested").written == 7
     assert len(bench.rows("nested")) == 7
+
+
+def test_commits_that_change_no_row(bench):
+    bench.apply("nested", mode="incremental")
+    before = bench.rows("nested")
+    bench.spark.sql(f"OPTIMIZE delta.`{bench.folder}/docs`")
+    bench.sql("ALTER TABLE docs SET TBLPROPERTIES ('note' = 'nothing new')")
+    applied = bench.apply("nested", mode="incremental")
+    assert (applied.written, applied.removed) == (0, 0)
+    assert bench.rows("nested") == before

@@ -1,11 +1,12 @@
 """Delta's log: the same from the checksum files that Delta writes beside it and from the log itself."""
 
+import json
 import shutil
 
 import pytest
 from synthetic import clustered, embeddings_frame, save_delta
 
-from adaptor.spark.delta_log import Conflict, DeltaLog
+from adaptor.spark.delta_log import Conflict, DataFile, DeltaLog
 
 
 @pytest.fixture
@@ -41,3 +42,16 @@ def test_two_that_commit_the_same_transaction(tables):
         one.commit({})
         with pytest.raises(Conflict):
             other.commit({})
+
+
+def test_files_that_may_hold_values():
+    def file(low, high):
+        return DataFile(json.dumps({"stats": json.dumps({"minValues": {"id": low}, "maxValues": {"id": high}})}))
+
+    assert [file(10, 20).may_hold("id", *bounds) for bounds in [(1, 9), (1, 10), (20, 30), (21, 30), (12, 13)]] == [
+        False, True, True, False, True,
+    ]  # fmt: skip
+    assert not file("b", "c").may_hold("id", "d", "e")
+    assert file("b", "c").may_hold("id", 1, 2)  # another kind: nobody knows
+    assert file(10, 20).may_hold("other", 1, 2)
+    assert DataFile("{}").may_hold("id", 1, 2)

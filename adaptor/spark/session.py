@@ -4,9 +4,12 @@ import os
 import sys
 import time
 
+from pyspark import SparkConf
 from pyspark.sql import SparkSession
 
 from adaptor.errors import AdaptorError
+
+DAEMON = "spark.python.daemon.module"
 
 
 def open_session(name: str, progress: bool = True) -> SparkSession:
@@ -21,6 +24,7 @@ def open_session(name: str, progress: bool = True) -> SparkSession:
         SparkSession.builder.appName(name)
         .config("spark.sql.extensions", "io.delta.sql.DeltaSparkSessionExtension")
         .config("spark.sql.catalog.spark_catalog", "org.apache.spark.sql.delta.catalog.DeltaCatalog")
+        .config(DAEMON, SparkConf().get(DAEMON, "adaptor.spark.daemon"))
         .config("spark.ui.showConsoleProgress", str(progress and sys.stderr.isatty()).lower())
         .getOrCreate()
     )

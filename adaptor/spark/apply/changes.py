@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 from delta.tables import DeltaTable
 from py4j.protocol import Py4JError
@@ -16,11 +15,12 @@ from pyspark.sql import functions as F
 from adaptor.errors import AdaptorError
 from adaptor.spark.apply.engines.direct import UNIT_BYTES
 from adaptor.spark.apply.engines.frames import through_arrow
+from adaptor.spark.apply.feed import Found, bad_rows, last_words, look_at, new_rows
 from adaptor.spark.apply.full import Written, build, lost_files
 from adaptor.spark.apply.target import BUILD, SOURCE_COLUMNS, VERSION, provenance, require_replaceable
 from adaptor.spark.apply.work import Work
 from adaptor.spark.delta_log import Conflict, DeltaLog
-from adaptor.spark.rows import reason
+from adaptor.spark.rows import count_reasons
 from adaptor.spark.tables import first_line, quoted, write_table
 
 FEED = "delta.enableChangeDataFeed"
@@ -49,12 +49,10 @@ def apply_changes(work: Work, report: Callable[[str], None]) -> Written:
     if now == last:
         report(f"{work.target.where} holds {work.source} already: nothing to do")
         return Written(now, 0, {}, 0)
-    reader = work.spark.read.format("delta").option("readChangeFeed", "true")
-    reader = reader.option("startingVersion", last + 1).option("endingVersion", now)
     report(f"merging the changes of versions {last + 1} to {now} into {work.target.where}")
     try:
-        changes = reader.load(work.source.path) if work.source.is_path else reader.table(work.source.where)
-    except PySparkException as error:
+        changes = work.snapshot().changes(since=last + 1)
+    except (PySparkException, Py4JError) as error:
         raise broken_feed(work, last, error) from error
     try:
         merged = merge_changes(work, changes, (last, now), once=None)
@@ -116,39 +114,46 @@ def merge_changes(work: Work, changes: DataFrame, versions: tuple[int, int], onc
     `versions` of the source are the one that the target holds and the one that it will: the commit
     says so, so that no change is merged twice. `once` is Delta's txnAppId and txnVersion, for a
     stream. Old rows are marked in deletion vectors and new ones come in files of their own: Delta's
-    MERGE would read whole rows of every file that is touched. Raises `AdaptorError` when another run
-    merges meanwhile.
+    MERGE would read whole rows of every file that is touched. Vectors are read once, when they are
+    adapted; ids say all the rest. Raises `AdaptorError` when another run merges meanwhile.
     """
     since, version = versions
     log = _target(work)
-    latest = _latest(work, changes).persist()
+    last = last_words(work, changes).persist()
     try:
-        found = _look_at(latest)
+        found = look_at(last)
         _require_mergeable(work, found)
         _switch_on_marks(work, log)
         transaction = log.start()
         before = transaction.before
         if int(before.properties[VERSION]) != since or (once and transaction.seen(*once)):
             raise _meanwhile(work)
-        old = _places(work, before.version, latest, found).persist()
+        near = [file for file in before.files if found.ids and file.may_hold(work.columns.id, found.low, found.high)]
+        old = _places(work, before.read(near), last).persist()
         try:
-            removed = _count_removed(work, old)
-            if work.lists_bad:
-                _merge_quarantine(work, latest, found)
-            note = provenance(work.at(version))
+            _require_one_each(work, old)
             properties = {**before.properties, VERSION: str(version)}
             transaction.define(before.schema, properties, before.metadata["partitionColumns"])
-            transaction.remove_rows(old.select("file", "row"))
-            new = latest.where("stays").select("kept", "id", "embedding").coalesce(_files(work, found))
-            written = transaction.write(through_arrow(new, work.kernel, work.keeps_bad))
-            transaction.commit(note)
+            new = new_rows(work, changes, last, found)
+            adapted = through_arrow(new.coalesce(_files(work, found)), work.kernel, work.keeps_bad)
+            written = sum(file.rows or 0 for file in transaction.write(adapted))
+            bad = bad_rows(work, new) if work.keeps_bad or written < found.there else None
+            counted = {} if bad is None else count_reasons(bad)
+            _require_allowed(work, counted)
+            if work.lists_bad:
+                _merge_quarantine(work, last, bad)
+            removed = 0 if found.there == found.ids else old.where("NOT there").count()
+            if bad is not None and not work.keeps_bad:
+                removed += old.join(bad, "id", "left_semi").count()
+            transaction.remove_rows(old.select("file", "row"), near)
+            transaction.commit(provenance(work.at(version)))
         except Conflict as error:
             raise _meanwhile(work) from error
         finally:
             old.unpersist()
     finally:
-        latest.unpersist()
-    return Merged(sum(file.rows or 0 for file in written), removed, found.bad_rows)
+        last.unpersist()
+    return Merged(written, removed, counted)
 
 
 def _switch_on_marks(work: Work, log: DeltaLog) -> None:
@@ -162,7 +167,7 @@ def _switch_on_marks(work: Work, log: DeltaLog) -> None:
 
 def _files(work: Work, found: Found) -> int:
     """How many files the new rows make: a night's changes are few, and small files add up."""
-    return 1 + found.rows * 4 * work.kernel.adaptor.width // UNIT_BYTES
+    return 1 + found.ids * 4 * work.kernel.adaptor.width // UNIT_BYTES
 
 
 def _target(work: Work) -> DeltaLog:
@@ -186,68 +191,17 @@ def require_counts(work: Work) -> None:
         )
 
 
-def _latest(work: Work, changes: DataFrame) -> DataFrame:
-    """The last word on each id: `id, kept, embedding, reason, stays, times`.
-
-    An id that was deleted and inserted in one commit is there. `times` is how many rows have it then,
-    `stays` whether the target is to have it.
-    """
-    there = F.col("_change_type") != "delete"
-    if work.columns.where is not None:
-        there = there & F.coalesce(F.expr(work.columns.where), F.lit(False))
-    changes = changes.where("_change_type <> 'update_preimage'")
-    rows = work.prepared(changes.select("*", there.alias("__there")), "_commit_version", "__there")
-    order = F.struct("_commit_version", "__there")
-    last = rows.groupBy("id").agg(
-        F.max_by(F.struct("kept", "embedding", "__there", "_commit_version"), order).alias("last"),
-        F.collect_list(F.struct("_commit_version", "__there")).alias("all"),
-    )
-    times = F.size(
-        F.filter("all", lambda one: (one["__there"]) & (one["_commit_version"] == F.col("last._commit_version")))
-    )
-    there, why = F.col("last.__there"), reason("id", "embedding", work.kernel.adaptor.width)
-    rows = last.select("id", "last.kept", "last.embedding", there.alias("there"), times.alias("times"))
-    rows = rows.withColumn("reason", F.when(F.col("there"), why))
-    return rows.withColumn("stays", F.col("there") & (F.lit(work.keeps_bad) | F.col("reason").isNull()))
-
-
-@dataclass(frozen=True)
-class Found:
-    """What the changed rows are: how many, bounds of their ids, how many rows an id stands for, why rows are bad."""
-
-    rows: int
-    low: Any
-    high: Any
-    times: int
-    nulls: int
-    bad_rows: dict[str, int]
-
-
-def _look_at(latest: DataFrame) -> Found:
-    """One pass over the changed rows."""
-    by_reason = latest.groupBy("reason").agg(
-        F.min("id"), F.max("id"), F.max("times"), F.count_if(F.col("id").isNull()), F.count("*")
-    )
-    rows = sorted(by_reason.collect(), key=lambda row: row[0] or "")
-    bounds = [bound for row in rows for bound in (row[1], row[2]) if bound is not None]
-    return Found(
-        rows=sum(row[5] for row in rows),
-        low=min(bounds, default=None),
-        high=max(bounds, default=None),
-        times=max((row[3] for row in rows), default=0),
-        nulls=sum(row[4] for row in rows),
-        bad_rows={row[0]: row[5] for row in rows if row[0] is not None},
-    )
-
-
 def _require_mergeable(work: Work, found: Found) -> None:
-    if found.bad_rows and work.settings.bad_rows == "fail":
-        counted = ", ".join(f"{count} {why}" for why, count in found.bad_rows.items())
-        raise AdaptorError(f"the changes of {work.source} hold bad rows ({counted}); mend them")
     if found.nulls:
         raise AdaptorError(f"{work.source.where} has changed rows without an id; run with apply.mode=full")
     if found.times > 1:
         raise _not_unique(work)
+
+
+def _require_allowed(work: Work, bad_rows: dict[str, int]) -> None:
+    if bad_rows and work.settings.bad_rows == "fail":
+        counted = ", ".join(f"{count} {why}" for why, count in bad_rows.items())
+        raise AdaptorError(f"the changes of {work.source} hold bad rows ({counted}); mend them")
 
 
 def _not_unique(work: Work) -> AdaptorError:
@@ -258,33 +212,32 @@ def _not_unique(work: Work) -> AdaptorError:
     )
 
 
-def _places(work: Work, version: int, latest: DataFrame, found: Found) -> DataFrame:
-    """Where the target has changed ids: `id, stays, file, row`. Of files outside their bounds nothing is read."""
-    ids = replace(work.target, version=version).read(work.spark).select(
+def _places(work: Work, target: DataFrame, last: DataFrame) -> DataFrame:
+    """Where rows of the target have changed ids: `id, there, file, row`."""
+    ids = target.select(
         F.col(quoted(work.columns.id)).alias("id"),
         F.col("_metadata.file_path").alias("file"),
         F.col("_metadata.row_index").alias("row"),
-    )  # fmt: skip
-    near = ids.where(F.col("id").between(F.lit(found.low), F.lit(found.high)))
-    return near.join(F.broadcast(latest.select("id", "stays")), "id")
+    )
+    return ids.join(last.select("id", "there"), "id")
 
 
-def _count_removed(work: Work, old: DataFrame) -> int:
-    """How many rows of the target have no successor; `AdaptorError` where an id stands for several."""
-    by_id = old.groupBy("id").agg(F.count("*").alias("rows"), F.count_if(~F.col("stays")).alias("removed"))
-    most, removed = by_id.agg(F.max("rows"), F.sum("removed")).collect()[0]
-    if (most or 0) > 1:
+def _require_one_each(work: Work, old: DataFrame) -> None:
+    """`AdaptorError` where an id stands for several rows of the target."""
+    rows, ids = old.agg(F.count("*"), F.count_distinct("id")).collect()[0]
+    if rows > ids:
         raise _not_unique(work)
-    return int(removed or 0)
 
 
-def _merge_quarantine(work: Work, latest: DataFrame, found: Found) -> None:
+def _merge_quarantine(work: Work, last: DataFrame, bad: DataFrame | None) -> None:
     """Changed rows leave the quarantine, or come into it, or stay with their new reason."""
     if not work.quarantine.exists(work.spark):
-        if not found.bad_rows:
+        if bad is None:
             return
         write_table(work.spark.createDataFrame([], "id string, reason string"), work.quarantine, provenance(work))
-    changed = latest.select(F.col("id").cast("string").alias("id"), "reason")
+    ids = last.select("id")
+    changed = ids.withColumn("reason", F.lit(None).cast("string")) if bad is None else ids.join(bad, "id", "left")
+    changed = changed.select(F.col("id").cast("string"), "reason")
     table = DeltaTable.forPath(work.spark, work.quarantine.location(work.spark))
     merge = table.alias("t").merge(changed.alias("c"), "t.id = c.id")
     merge = merge.whenMatchedDelete("c.reason IS NULL").whenMatchedUpdate(set={"reason": "c.reason"})

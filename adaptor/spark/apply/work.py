@@ -18,6 +18,8 @@ from adaptor.spark.delta_log import DataFile, DeltaLog, Snapshot
 from adaptor.spark.rows import common_width
 from adaptor.spark.tables import TableRef, quoted, require_columns, require_embeddings, require_rows, restricted
 
+FEW = 100  # files whose first rows tell the width
+
 
 @dataclass(frozen=True)
 class Work:
@@ -78,9 +80,11 @@ class Work:
 
     def require_width(self) -> None:
         """`AdaptorError` when the source has no rows, or embeddings of another width than the artifact."""
-        rows = self.source.read(self.spark)
-        if self.columns.where is not None or not self.snapshot().rows:  # the log knows, mostly
-            rows = require_rows(rows, self.columns.where, self.source)
+        source = self.snapshot()
+        if self.columns.where is None and source.rows:  # the log knows, mostly
+            rows = source.read(source.files[:FEW])  # named, so that nothing looks for them in the log
+        else:
+            rows = require_rows(self.source.read(self.spark), self.columns.where, self.source)
         width, fitted = common_width(rows, self.columns.embedding, first=1000), self.kernel.adaptor.width
         if width != fitted:
             raise AdaptorError(

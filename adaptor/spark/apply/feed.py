@@ -1,0 +1,76 @@
+"""What a piece of the change feed says: of each id its last word, and the rows that follow from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from adaptor.spark.apply.work import Work
+from adaptor.spark.rows import reason
+from adaptor.spark.tables import quoted
+
+
+def _fed(work: Work, changes: DataFrame) -> DataFrame:
+    """What the change feed says of rows afterwards; `__there` whether they are among the source's then."""
+    there = F.col("_change_type") != "delete"
+    if work.columns.where is not None:
+        there = there & F.coalesce(F.expr(work.columns.where), F.lit(False))
+    return changes.where("_change_type <> 'update_preimage'").select("*", there.alias("__there"))
+
+
+def last_words(work: Work, changes: DataFrame) -> DataFrame:
+    """The last word on each id: `id, version, there, times, fed`.
+
+    An id that was deleted and inserted in one commit is there. `times` is how many rows have it then,
+    `fed` how many rows of the feed.
+    """
+    word = F.struct(F.col("_commit_version").alias("version"), F.col("__there").alias("there"))
+    ids = _fed(work, changes).select(F.col(quoted(work.columns.id)).alias("id"), word.alias("word"))
+    last = ids.groupBy("id").agg(F.max("word").alias("last"), F.collect_list("word").alias("all"))
+    times = F.size(F.filter("all", lambda one: one["there"] & (one["version"] == F.col("last.version"))))
+    return last.select("id", "last.*", times.alias("times"), F.size("all").alias("fed"))
+
+
+def new_rows(work: Work, changes: DataFrame, last: DataFrame, found: Found) -> DataFrame:
+    """The rows that the target gets: `kept, id, embedding`."""
+    rows = _fed(work, changes).where("__there")
+    if found.fed == found.ids:
+        return work.prepared(rows)
+    named = last.where("there").select("id", F.col("version").alias("_commit_version"))
+    return work.prepared(rows, "_commit_version").join(named, ["id", "_commit_version"]).drop("_commit_version")
+
+
+def bad_rows(work: Work, new: DataFrame) -> DataFrame:
+    """`id, reason` of the bad ones among the new rows."""
+    why = reason("id", "embedding", work.kernel.adaptor.width)
+    return new.select("id", why.alias("reason")).where("reason IS NOT NULL")
+
+
+@dataclass(frozen=True)
+class Found:
+    """The changed ids at a glance."""
+
+    ids: int
+    fed: int  # rows of the feed
+    there: int  # ids that the source has afterwards
+    low: Any
+    high: Any
+    times: int  # most rows that an id stands for
+    nulls: int
+
+
+def look_at(last: DataFrame) -> Found:
+    """One pass over the changed ids."""
+    seen = last.agg(
+        F.count("*"),
+        F.coalesce(F.sum("fed"), F.lit(0)),
+        F.count_if("there"),
+        F.min("id"),
+        F.max("id"),
+        F.coalesce(F.max("times"), F.lit(0)),
+        F.count_if(F.col("id").isNull()),
+    )
+    return Found(*seen.collect()[0])

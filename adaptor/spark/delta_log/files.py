@@ -1,0 +1,60 @@
+"""Files of a table, as its log has them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """One file of a table: an `add` action of its log as JSON, and what is often asked of it."""
+
+    action: str
+
+    @cached_property
+    def _add(self) -> dict[str, Any]:
+        return json.loads(self.action)
+
+    @property
+    def path(self) -> str:
+        """As it stands in the log: URL-encoded, relative to the table or absolute."""
+        return str(self._add["path"])
+
+    @property
+    def bytes(self) -> int:
+        return int(self._add["size"])
+
+    @property
+    def rows(self) -> int | None:
+        """Rows that are not deleted; None where the log does not say."""
+        records = json.loads(self._add.get("stats") or "{}").get("numRecords")
+        return (
+            None if records is None else int(records) - int(self._add.get("deletionVector", {}).get("cardinality", 0))
+        )
+
+    @property
+    def key(self) -> str:
+        """What tells it from other files, and from itself with other rows deleted; how a log came to us is left out."""
+        return json.dumps([self.path, self._add.get("deletionVector")], sort_keys=True)
+
+    @property
+    def has_deletions(self) -> bool:
+        return "deletionVector" in self._add
+
+    def may_hold(self, column: str, low: Any, high: Any) -> bool:
+        """Whether values of `column` can lie between these whole numbers or strings, by the file's statistics."""
+        stats = json.loads(self._add.get("stats") or "{}")
+        least, most = (stats.get(f"{end}Values", {}).get(column) for end in ("min", "max"))
+        known = type(low) in (int, str) and type(low) is type(least) is type(most)
+        return not known or (least <= high and low <= most)
+
+    def below(self, folder: str) -> DataFile:
+        """The same file, seen from the parent of the table's `folder`."""
+        return DataFile(json.dumps({**self._add, "path": f"{folder}/{self.path}", "dataChange": True}))
+
+
+def data_file(add: Any) -> DataFile:
+    return DataFile(json.dumps(json.loads(add.json())["add"]))

@@ -1,0 +1,26 @@
+"""Between Python and Scala: sequences, objects, and the actions of a Delta log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+
+def module(package: Any, name: str) -> Any:
+    """A Scala object."""
+    return getattr(getattr(package, f"{name}$"), "MODULE$")
+
+
+def action(jvm: Any, kind: str, action: str) -> Any:
+    return jvm.org.apache.spark.sql.delta.actions.Action.fromJson(f'{{"{kind}": {action}}}')
+
+
+def seq(jvm: Any, items: Sequence[Any]) -> Any:
+    gathered = jvm.java.util.ArrayList()
+    for item in items:
+        gathered.add(item)
+    return jvm.scala.jdk.javaapi.CollectionConverters.asScala(gathered).toSeq()
+
+
+def items(seq: Any) -> list[Any]:
+    return [seq.apply(number) for number in range(seq.length())]

@@ -1,0 +1,101 @@
+"""A table at one version: what its log says, and its rows by chosen files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.types import StructType
+
+from adaptor.spark.delta_log.files import DataFile, data_file
+from adaptor.spark.delta_log.scala import action, items, module, seq
+
+
+class Snapshot:
+    """A table at one version; -1 is a table that does not exist."""
+
+    def __init__(self, spark: SparkSession, log: Any, snapshot: Any) -> None:
+        self._spark, self._log, self._snapshot = spark, log, snapshot
+
+    @property
+    def version(self) -> int:
+        return int(self._snapshot.version())
+
+    @property
+    def location(self) -> str:
+        """The table's folder."""
+        return str(self._log.dataPath().toString())
+
+    @cached_property
+    def metadata(self) -> dict[str, Any]:
+        return json.loads(self._snapshot.metadata().json())["metaData"]
+
+    @property
+    def properties(self) -> dict[str, str]:
+        return dict(self.metadata["configuration"])
+
+    @property
+    def schema(self) -> StructType:
+        return StructType.fromJson(json.loads(self.metadata["schemaString"]))
+
+    @cached_property
+    def protocol(self) -> dict[str, Any]:
+        return json.loads(self._snapshot.protocol().json())["protocol"]
+
+    @cached_property
+    def files(self) -> list[DataFile]:
+        """Every file, in the order of their paths."""
+        known = [] if self.version < 0 else self._beside("allFiles")
+        if known is None:
+            adds = DataFrame(self._snapshot.allFiles().toDF(), self._spark).selectExpr("to_json(struct(*)) AS action")
+            found = [DataFile(action) for action in adds.toArrow()["action"].to_pylist()]
+        else:
+            found = [data_file(add) for add in known]
+        return sorted(found, key=lambda file: file.path)
+
+    @cached_property
+    def applications(self) -> dict[str, int] | None:
+        """The last transaction of each application that committed; None where only Spark jobs could tell."""
+        known = [] if self.version < 0 else self._beside("setTransactions")
+        return None if known is None else {str(found.appId()): int(found.version()) for found in known}
+
+    def _beside(self, what: str) -> list[Any] | None:
+        """What Delta's checksum file, written with a version, says about it: it spares the jobs that read the log."""
+        checksum = self._snapshot.checksumOpt()
+        found = getattr(checksum.get(), what)() if checksum.isDefined() else checksum
+        return items(found.get()) if found.isDefined() else None
+
+    @property
+    def rows(self) -> int | None:
+        """Rows by the log alone; None where a file has no statistics."""
+        counts = [file.rows for file in self.files]
+        return None if None in counts else sum(count or 0 for count in counts)
+
+    def read(self, files: Sequence[DataFile]) -> DataFrame:
+        """These files of the table as rows, without those that deletion vectors leave out."""
+        jvm = self._spark.sparkContext._jvm
+        adds = seq(jvm, [action(jvm, "add", file.action) for file in files])
+        nothing = jvm.scala.Option.empty()  # type: ignore[union-attr]
+        return DataFrame(self._log.createDataFrame(self._snapshot, adds, False, nothing), self._spark)
+
+    def changes(self, since: int) -> DataFrame:
+        """The change feed from version `since` to this one: a table's rows, `_change_type`, `_commit_version`.
+
+        What `readChangeFeed` gives, but by way of Spark's own scan: the other turns each number of a vector
+        into a Java object and back. Raises what Delta raises where changes were not recorded.
+        """
+        jvm: Any = self._spark.sparkContext._jvm
+        option = jvm.scala.Option
+        feed = module(jvm.org.apache.spark.sql.delta.commands.cdc, "CDCReader").changesToBatchDF(
+            self._log,
+            since,
+            self.version,
+            self._spark._jsparkSession,
+            option.apply(self._snapshot),
+            False,
+            option.empty(),
+        )
+        return DataFrame(feed, self._spark)

@@ -1,0 +1,109 @@
+"""Several steps that become one commit of a table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import uuid4
+
+import delta.exceptions.captured  # noqa: F401  makes pyspark raise the classes of delta.exceptions
+from delta import exceptions
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
+
+from adaptor.spark.delta_log.files import DataFile, data_file
+from adaptor.spark.delta_log.scala import action, items, module, seq
+from adaptor.spark.delta_log.snapshot import Snapshot
+
+Conflict = tuple(getattr(exceptions, name) for name in exceptions.__all__)
+"""Another commit came between: what was read is no longer what is there."""
+
+
+class Transaction:
+    """Steps that become one commit, or none: `Conflict` where another commit came between."""
+
+    def __init__(self, spark: SparkSession, transaction: Any, before: Snapshot) -> None:
+        self._spark, self._jvm = spark, spark.sparkContext._jvm
+        self._transaction, self.before = transaction, before
+        self._actions: list[Any] = []
+
+    def seen(self, application: str, number: int = 0) -> bool:
+        """Whether the application's commit of this number is there already; if not, this one gets it, and only one."""
+        known = self.before.applications
+        if known is None:
+            last = int(self._transaction.txnVersion(application))
+        else:
+            self._transaction.readTxn().addOne(application)  # what txnVersion does too, so that another is a conflict
+            last = known.get(application, -1)
+        if last >= number:
+            return True
+        self._actions.append(action(self._jvm, "txn", json.dumps({"appId": application, "version": number})))
+        return False
+
+    def define(self, schema: StructType, properties: Mapping[str, str], partitioned_by: Sequence[str] = ()) -> None:
+        """Give the table this schema and these properties, whatever it had."""
+        if self.before.version >= 0:
+            metadata = {**self.before.metadata}
+        else:
+            metadata = {"id": str(uuid4()), "format": {"provider": "parquet", "options": {}}}
+        metadata |= {
+            "schemaString": schema.json(),
+            "configuration": dict(properties),
+            "partitionColumns": list(partitioned_by),
+        }
+        made = action(self._jvm, "metaData", json.dumps(metadata))
+        if self.before.version < 0:
+            self._transaction.updateMetadataForNewTable(made)
+        elif made.json() != self._transaction.metadata().json():
+            self._transaction.updateMetadata(made, False)
+
+    def write(self, rows: DataFrame) -> list[DataFile]:
+        """Write `rows` as files of the table; they count once the transaction is committed."""
+        written = items(self._transaction.writeFiles(rows._jdf))
+        self._actions += written
+        return [data_file(file) for file in written]
+
+    def remove_rows(self, places: DataFrame, among: Sequence[DataFile]) -> None:
+        """Mark rows of some files as deleted: `file, row` of each, as the table's `_metadata` has them.
+
+        No file is written anew: Delta's own deletion vectors say which rows count no more. Any commit
+        meanwhile is a conflict.
+        """
+        self._transaction.readWholeTable()
+        sql: Any = self._jvm.org.apache.spark.sql  # type: ignore[union-attr]
+        helper = module(sql.delta.commands, "DMLWithDeletionVectorsHelper")
+        spark, some = self._spark._jsparkSession, self._jvm.scala.Option.apply  # type: ignore[union-attr]
+        files = seq(self._jvm, [action(self._jvm, "add", file.action) for file in among])
+        marked = module(sql.delta.commands, "DeletionVectorBitmapGenerator").buildRowIndexSetsForFilesMatchingCondition(
+            spark,
+            self._transaction,
+            True,
+            places._jdf,
+            files,
+            module(sql.catalyst.expressions, "Literal").TrueLiteral(),
+            some(F.col("file")._jc),
+            some(F.col("row")._jc),
+        )
+        by_name = helper.generateCandidateFileMap(self._transaction.deltaLog().dataPath(), files)
+        touched = helper.findFilesWithMatchingRows(self._transaction, by_name, marked)
+        self._actions += items(helper.processUnmodifiedData(spark, touched, self._transaction.snapshot())._1())
+
+    def add(self, files: Sequence[DataFile]) -> None:
+        """Take in files that lie in the table's folder already."""
+        self._actions += [action(self._jvm, "add", file.action) for file in files]
+
+    def remove_all(self) -> None:
+        """Take out every file; a commit that adds one meanwhile is a conflict."""
+        self._transaction.readWholeTable()
+        self._actions += [action(self._jvm, "add", file.action).remove() for file in self.before.files]
+
+    def commit(self, note: Mapping[str, str]) -> None:
+        """Commit; `note` becomes the commit's userMetadata, as JSON."""
+        jvm = self._jvm
+        option = jvm.scala.Option  # type: ignore[union-attr]
+        mode = jvm.org.apache.spark.sql.SaveMode.Append  # type: ignore[union-attr]
+        write = getattr(jvm.org.apache.spark.sql.delta, "DeltaOperations$Write")  # type: ignore[union-attr]
+        operation = write(mode, option.empty(), option.empty(), option.apply(json.dumps(dict(note))))
+        self._transaction.commit(seq(jvm, self._actions), operation)
