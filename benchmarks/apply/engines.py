@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from urllib.parse import unquote, urlparse
 
 from pyspark.sql import SparkSession
 
@@ -20,6 +19,7 @@ from benchmarks.apply.made import (
     WIDTH,
     applied,
     artifact,
+    files_of,
     remove,
     rows_of,
     session,
@@ -50,8 +50,7 @@ class Made:
     @classmethod
     def of(cls, spark: SparkSession, folder: Path, rows: int) -> Made:
         path = source(spark, folder, rows)
-        urls = spark.read.format("delta").load(path).inputFiles()
-        return cls(rows, path, [unquote(urlparse(url).path) for url in urls])
+        return cls(rows, path, files_of(spark, path))
 
 
 def measure(folder: Path, scale: float) -> str:

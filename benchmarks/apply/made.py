@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar, get_args
+from urllib.parse import unquote, urlparse
 
 import numpy as np
 import pyarrow as pa
@@ -79,8 +80,14 @@ def source(spark: SparkSession, folder: Path, rows: int, width: int = WIDTH, **p
 
     made = spark.range(0, rows, 1, 16).mapInArrow(make, "id long, embedding array<float>")
     made.write.format("delta").options(**{f"delta.{key}": value for key, value in properties.items()}).save(str(path))
+    os.sync()  # what comes next would wait for the disk
     print(f"made {rows:,} rows of {width}", flush=True)
     return str(path)
+
+
+def files_of(spark: SparkSession, table: str) -> list[str]:
+    """The table's Parquet files, for those who read them without Spark."""
+    return [unquote(urlparse(url).path) for url in spark.read.format("delta").load(table).inputFiles()]
 
 
 def rotation(width: int = WIDTH) -> np.ndarray:
