@@ -6,6 +6,7 @@ Between Parquet and the kernel there are only Arrow buffers: no row ever passes 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -34,7 +35,8 @@ from adaptor.spark.apply.staging import Chunk, Staging
 from adaptor.spark.apply.work import Work
 from adaptor.spark.delta_log import DataFile, Snapshot
 
-UNIT_BYTES = 128 << 20  # of source files, an output file: what Spark gives a task too
+UNIT_BYTES = 128 << 20  # of source files, an output file, at most: what Spark gives a task too
+LEAST_UNIT_BYTES = 32 << 20  # smaller files only where there is no more
 PLAIN = (
     BooleanType, ByteType, ShortType, IntegerType, LongType, FloatType, DoubleType, DecimalType,
     StringType, DateType, TimestampType, TimestampNTZType,
@@ -101,7 +103,8 @@ def write(work: Work, source: Snapshot, chunk: Chunk, staging: Staging) -> int |
 
 
 def _run(work: Work, source: Snapshot, files: Sequence[DataFile], staging: Staging) -> list[Output]:
-    units = list(_units(source.location, files))
+    context = work.spark.sparkContext
+    units = list(_units(source.location, files, _unit_bytes(files, context.defaultParallelism)))
     kept = [pa.field(name, to_arrow_type(source.schema[name].dataType)) for name in work.kept]
     job = partial(
         adapt_splits,
@@ -113,19 +116,25 @@ def _run(work: Work, source: Snapshot, files: Sequence[DataFile], staging: Stagi
         staging.log.path,
         staging.bad_log.path,
     )
-    context = work.spark.sparkContext
     return context.parallelize(units, len(units)).map(lambda unit: job(unit)).collect()
 
 
-def _units(location: str, files: Sequence[DataFile]) -> Iterator[list[Split]]:
-    """Parts of files, as many together as make an output file: neither too small nor too many."""
+def _unit_bytes(files: Sequence[DataFile], slots: int) -> int:
+    """How much of the files goes into a task, so that no slot is left without work in the last round."""
+    total = sum(file.bytes for file in files)
+    rounds = math.ceil(total / (slots * UNIT_BYTES))
+    return max(LEAST_UNIT_BYTES, math.ceil(total / (slots * rounds)))
+
+
+def _units(location: str, files: Sequence[DataFile], limit: int) -> Iterator[list[Split]]:
+    """Parts of files, as many together as make an output file of `limit` bytes: neither too small nor too many."""
     unit: list[Split] = []
     for file in files:
         path = unquote(file.path)
         whole = path if urlparse(path).scheme or path.startswith("/") else f"{location.rstrip('/')}/{path}"
         for start in range(0, file.bytes, UNIT_BYTES):
             split = Split(whole, start, min(start + UNIT_BYTES, file.bytes))
-            if unit and sum(s.stop - s.start for s in unit) + split.stop - split.start > UNIT_BYTES:
+            if unit and sum(s.stop - s.start for s in unit) + split.stop - split.start > limit:
                 yield unit
                 unit = []
             unit.append(split)
