@@ -83,21 +83,24 @@ def test_the_three_jobs(spark, store, tmp_path):
 
     assert "200 rows of s3a://bucket/documents" in submit("fit", store.conf, *changes)
     assert "200 written" in submit("apply", store.conf, *changes)
+    elsewhere = ("apply.engine=direct", "apply.target=s3a://bucket/direct", "apply.quarantine=s3a://bucket/direct_bad")
+    assert "200 written" in submit("apply", store.conf, *changes, *elsewhere)
     assert "overlap@10" in submit("evaluate", store.conf, *changes)
 
     adaptor = Adaptor.load("s3://bucket/matryoshka/artifact")
     assert Adaptor.load("s3a://bucket/matryoshka/artifact").fingerprint == adaptor.fingerprint
     tables = {}
-    for name in ("documents_nested", "documents_set_aside", "matryoshka/runs"):
+    for name in ("documents_nested", "documents_set_aside", "direct", "direct_bad", "matryoshka/runs"):
         store.fs.get(f"bucket/{name}", str(tmp_path / name), recursive=True)
         tables[name] = spark.read.format("delta").load(str(tmp_path / name))
-    rows = tables["documents_nested"].orderBy("doc_id").collect()
-    assert [row.doc_id for row in rows] == [f"d{i:03d}" for i in range(200)]
-    assert rows[3].title == "title of d003"
-    for dim in (4, 8, 16):
-        found = np.array([row[f"embedding_{dim}"] for row in rows])
-        np.testing.assert_allclose(found, adaptor.encode(X, dim), atol=1e-5)
-    assert [tuple(row) for row in tables["documents_set_aside"].select("reason").collect()] == [("null",)]
+    for target, set_aside in (("documents_nested", "documents_set_aside"), ("direct", "direct_bad")):
+        rows = tables[target].orderBy("doc_id").collect()
+        assert [row.doc_id for row in rows] == [f"d{i:03d}" for i in range(200)]
+        assert rows[3].title == "title of d003"
+        for dim in (4, 8, 16):
+            found = np.array([row[f"embedding_{dim}"] for row in rows])
+            np.testing.assert_allclose(found, adaptor.encode(X, dim), atol=1e-5)
+        assert [tuple(row) for row in tables[set_aside].select("reason").collect()] == [("null",)]
     assert {row.job for row in tables["matryoshka/runs"].select("job").distinct().collect()} == {
         "fit",
         "apply",
