@@ -1,16 +1,28 @@
 """Matryoshka Adaptor: make the embeddings you already have smaller.
 
-Importing it costs NumPy and safetensors; Spark and torch load where they are used.
+What it offers costs NumPy and safetensors, once it is asked for; Spark and torch load where they are used.
 """
 
 import os
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from adaptor.artifact import Adaptor
+    from adaptor.errors import AdaptorError
+    from adaptor.fitting import fit
+
+__all__ = ["Adaptor", "AdaptorError", "fit"]
 
 # Torch's OpenMP threads spin while they wait: so long by default that beside Spark, or another worker on
 # the same cores, training takes ten times as long. It is read when torch loads, so it is set here.
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
-from adaptor.artifact import Adaptor
-from adaptor.errors import AdaptorError
-from adaptor.fitting import fit
+HOMES = {"Adaptor": "adaptor.artifact", "AdaptorError": "adaptor.errors", "fit": "adaptor.fitting"}
 
-__all__ = ["Adaptor", "AdaptorError", "fit"]
+
+def __getattr__(name: str) -> Any:
+    # Not imported at once: `adaptor.spark.daemon` must start in a Python that lacks all else, to say so.
+    if name not in HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(HOMES[name]), name)

@@ -48,10 +48,12 @@ def one_sentence(job: str) -> Iterator[None]:
 def cause(error: BaseException) -> str:
     """The line of an error that says what happened.
 
-    Of a Python worker's error that is the last line of its trace, of a Java one the last "Caused
-    by".
+    Of a Python worker's error that is the last line of its trace, also where it could not start; of a
+    Java one the last "Caused by".
     """
     lines = [line for line in str(error).splitlines() if line.strip()]
+    if "Error from python worker:" in lines and "PYTHONPATH was:" in lines:
+        return lines[lines.index("PYTHONPATH was:") - 1].strip()
     for line in lines:
         if line.startswith("adaptor.errors."):
             return line.partition(": ")[2]

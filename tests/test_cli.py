@@ -1,5 +1,9 @@
 """How a job ends: the cause in the first line, and the exit code."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 from pyspark.sql import functions as F
 
@@ -58,3 +62,24 @@ def test_the_cause_of_a_crash_in_java(spark):
         spark.range(2).selectExpr("raise_error(concat('row ', id, ' is odd'))").collect()
     assert "row " in cause(caught.value)
     assert "is odd" in cause(caught.value)
+
+
+A_TASK = """
+from adaptor.cli import cause
+from adaptor.spark.session import open_session
+
+context = open_session("bare").sparkContext
+try:
+    context.parallelize([1], 1).map(str).collect()
+except Exception as error:
+    print(cause(error))
+"""
+
+
+def test_the_cause_where_the_executors_python_lacks_the_library(tmp_path):
+    bare = tmp_path / "python"
+    bare.write_text(f'#!/bin/sh\ncd /\nexec {os.path.realpath(sys.executable)} -S "$@"\n')
+    bare.chmod(0o755)
+    env = {**os.environ, "PYSPARK_PYTHON": str(bare), "PYSPARK_SUBMIT_ARGS": "--master local[1] pyspark-shell"}
+    ended = subprocess.run([sys.executable, "-c", A_TASK], env=env, capture_output=True, text=True, timeout=120)
+    assert "No module named 'adaptor'" in ended.stdout, ended.stderr

@@ -19,7 +19,7 @@ def loaded_by(code: str) -> set[str]:
 @pytest.mark.parametrize(
     ("code", "absent"),
     [
-        ("import adaptor", {"torch", "pyspark", "pandas", "pyarrow", "pydantic"}),
+        ("from adaptor import Adaptor, fit", {"torch", "pyspark", "pandas", "pyarrow", "pydantic"}),
         (
             "import numpy, adaptor\nadaptor.Adaptor(adaptor.artifact.Map(numpy.eye(4, dtype='f')), (2,)).encode("
             "numpy.ones((3, 4)), 2)",
@@ -36,3 +36,7 @@ def test_left_alone(code, absent):
     loaded = loaded_by(code)
     assert "numpy" in loaded
     assert not loaded & absent
+
+
+def test_the_daemon_of_workers_starts_where_little_is_installed():
+    assert not loaded_by("import adaptor.spark.daemon") & {"safetensors", "torch", "pyarrow"}
