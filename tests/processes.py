@@ -104,7 +104,7 @@ def committed(target: Path | str) -> tuple[int, int]:
 
 def workers(of: psutil.Process) -> list[psutil.Process]:
     """The Python workers under a process: what a daemon has forked."""
-    found = [child for child in of.children(recursive=True) if ".daemon" in _command(child)]
+    found = [child for child in of.children(recursive=True) if "-m adaptor.spark.daemon" in _command(child)]
     parents = {child.pid for child in found}
     return [child for child in found if child.ppid() in parents]
 
