@@ -1,5 +1,9 @@
 """Workers are forked by the library's own daemon: no task reads the listings of archives again."""
 
+import os
+import subprocess
+import sys
+
 
 def test_a_worker_forgets_archives_between_tasks(spark):
     def looked_into(_):
@@ -12,3 +16,14 @@ def test_a_worker_forgets_archives_between_tasks(spark):
     for _ in range(3):  # what the first tasks import may come from archives
         found = spark.sparkContext.parallelize(range(4), 4).map(looked_into).collect()
     assert found == [([], True)] * 4
+
+
+def test_a_daemon_that_was_submitted_stays():
+    script = """
+from adaptor.spark.session import open_session
+print("daemon", open_session("other").sparkContext.getConf().get("spark.python.daemon.module"))
+"""
+    submitted = "--master local[1] --conf spark.python.daemon.module=pyspark.daemon pyspark-shell"
+    env = {**os.environ, "PYSPARK_SUBMIT_ARGS": submitted}
+    ended = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True, timeout=120)
+    assert "daemon pyspark.daemon" in ended.stdout, ended.stderr

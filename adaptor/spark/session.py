@@ -4,7 +4,7 @@ import os
 import sys
 import time
 
-from pyspark import SparkConf
+from pyspark import SparkConf, SparkContext
 from pyspark.sql import SparkSession
 
 from adaptor.errors import AdaptorError
@@ -20,6 +20,7 @@ def open_session(name: str, progress: bool = True) -> SparkSession:
     Raises `AdaptorError` when Delta's JARs are missing.
     """
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # executors need these packages too
+    SparkContext._ensure_initialized()  # before it, a SparkConf knows nothing of what was submitted
     spark = (
         SparkSession.builder.appName(name)
         .config("spark.sql.extensions", "io.delta.sql.DeltaSparkSessionExtension")
