@@ -1,6 +1,7 @@
 """What is said of a row: why its vector can't be adapted, so that no row is dropped unnoticed, and its stratum."""
 
 from collections import Counter
+from collections.abc import Mapping
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -36,6 +37,11 @@ def reason(id_column: str, embedding: str, width: int) -> Column:
 def stratum(column: str | None) -> Column:
     """The stratum of a row: `column` as a string, and rows without one a stratum of their own."""
     return F.lit(NO_STRATUM) if column is None else F.coalesce(F.col(column).cast("string"), F.lit(NO_STRATUM))
+
+
+def told(reasons: Mapping[str, int]) -> str:
+    """Reason -> rows, in words."""
+    return ", ".join(f"{count} {why}" for why, count in reasons.items())
 
 
 def count_reasons(bad: DataFrame) -> dict[str, int]:

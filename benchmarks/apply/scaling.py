@@ -27,6 +27,7 @@ from benchmarks.apply.rivals import Pool
 
 TITLE = "Time by number of rows"
 ROWS, REPEATS = (100_000, 300_000, 1_000_000), 5
+WAYS = ("apply", "none")
 STABLE = 0.15  # b between the pairs of neighbours
 
 
@@ -35,22 +36,22 @@ def measure(folder: Path, scale: float) -> str:
     spark, pool, target = session(), Pool(), folder / "target"
     sizes = [rows_of(scale, rows) for rows in ROWS]
     tables = {rows: source(spark, folder, rows) for rows in sizes}
+    files = {rows: files_of(spark, made) for rows, made in tables.items()}
     fitted = artifact(folder)
     warm_up(spark, folder)
-    seconds: dict[tuple[str, int], list[float]] = {(way, rows): [] for way in ("apply", "none") for rows in sizes}
+    seconds: dict[tuple[str, int], list[float]] = {(way, rows): [] for way in WAYS for rows in sizes}
     for repeat in range(REPEATS):
         for rows, made in tables.items():
             seconds["apply", rows].append(applied(spark, folder, made, fitted)[0])
-            files = files_of(spark, made)
             remove(target)
             started = time.perf_counter()
-            pool.numpy(files, target, DIMS)
+            pool.numpy(files[rows], target, DIMS)
             seconds["none", rows].append(time.perf_counter() - started)
-            both = " and ".join(f"{seconds[way, rows][-1]:.1f} s {way}" for way in ("apply", "none"))
+            both = " and ".join(f"{seconds[way, rows][-1]:.1f} s {way}" for way in WAYS)
             print(f"{repeat + 1}/{REPEATS} {rows:,} rows: {both}", flush=True)
     pool.close()
     spark.stop()
-    medians = {way: [statistics.median(seconds[way, rows]) for rows in sizes] for way in ("apply", "none")}
+    medians = {way: [statistics.median(seconds[way, rows]) for rows in sizes] for way in WAYS}
     lines: list[list[object]] = []
     for rows, job, plain in zip(sizes, medians["apply"], medians["none"]):
         lines.append([f"{rows:,} rows", f"{job:.1f} s", f"{plain:.1f} s", f"{plain / job:.2f}", "", ""])

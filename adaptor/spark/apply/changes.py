@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from delta.tables import DeltaTable
-from py4j.protocol import Py4JError
+from py4j.protocol import Py4JError, Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -20,7 +21,7 @@ from adaptor.spark.apply.full import Written, build, lost_files
 from adaptor.spark.apply.target import BUILD, SOURCE_COLUMNS, VERSION, provenance, require_replaceable
 from adaptor.spark.apply.work import Work
 from adaptor.spark.delta_log import Conflict, DeltaLog
-from adaptor.spark.rows import count_reasons
+from adaptor.spark.rows import count_reasons, told
 from adaptor.spark.tables import first_line, quoted, write_table
 
 FEED = "delta.enableChangeDataFeed"
@@ -52,7 +53,7 @@ def apply_changes(work: Work, report: Callable[[str], None]) -> Written:
     report(f"merging the changes of versions {last + 1} to {now} into {work.target.where}")
     try:
         changes = work.snapshot().changes(since=last + 1)
-    except (PySparkException, Py4JError) as error:
+    except (PySparkException, Py4JJavaError) as error:
         raise broken_feed(work, last, error) from error
     try:
         merged = merge_changes(work, changes, (last, now), once=None)
@@ -119,8 +120,8 @@ def merge_changes(work: Work, changes: DataFrame, versions: tuple[int, int], onc
     """
     since, version = versions
     log = _target(work)
-    last = last_words(work, changes).persist()
-    try:
+    with ExitStack() as stack:
+        last = stack.enter_context(_cached(last_words(work, changes)))
         found = look_at(last)
         _require_mergeable(work, found)
         _switch_on_marks(work, log)
@@ -129,7 +130,7 @@ def merge_changes(work: Work, changes: DataFrame, versions: tuple[int, int], onc
         if int(before.properties[VERSION]) != since or (once and transaction.seen(*once)):
             raise _meanwhile(work)
         near = [file for file in before.files if found.ids and file.may_hold(work.columns.id, found.low, found.high)]
-        old = _places(work, before.read(near), last).persist()
+        old = stack.enter_context(_cached(_places(work, before.read(near), last)))
         try:
             _require_one_each(work, old)
             properties = {**before.properties, VERSION: str(version)}
@@ -137,7 +138,8 @@ def merge_changes(work: Work, changes: DataFrame, versions: tuple[int, int], onc
             new = new_rows(work, changes, last, found)
             adapted = through_arrow(new.coalesce(_files(work, found)), work.kernel, work.keeps_bad)
             written = sum(file.rows or 0 for file in transaction.write(adapted))
-            bad = bad_rows(work, new) if work.keeps_bad or written < found.there else None
+            some_bad = work.keeps_bad or written < found.there
+            bad = stack.enter_context(_cached(bad_rows(work, new))) if some_bad else None
             counted = {} if bad is None else count_reasons(bad)
             _require_allowed(work, counted)
             if work.lists_bad:
@@ -149,11 +151,17 @@ def merge_changes(work: Work, changes: DataFrame, versions: tuple[int, int], onc
             transaction.commit(provenance(work.at(version)))
         except Conflict as error:
             raise _meanwhile(work) from error
-        finally:
-            old.unpersist()
-    finally:
-        last.unpersist()
     return Merged(written, removed, counted)
+
+
+@contextmanager
+def _cached(rows: DataFrame) -> Iterator[DataFrame]:
+    """Rows that are looked at more than once, kept until then."""
+    rows.persist()
+    try:
+        yield rows
+    finally:
+        rows.unpersist()
 
 
 def _switch_on_marks(work: Work, log: DeltaLog) -> None:
@@ -200,8 +208,7 @@ def _require_mergeable(work: Work, found: Found) -> None:
 
 def _require_allowed(work: Work, bad_rows: dict[str, int]) -> None:
     if bad_rows and work.settings.bad_rows == "fail":
-        counted = ", ".join(f"{count} {why}" for why, count in bad_rows.items())
-        raise AdaptorError(f"the changes of {work.source} hold bad rows ({counted}); mend them")
+        raise AdaptorError(f"the changes of {work.source} hold bad rows ({told(bad_rows)}); mend them")
 
 
 def _not_unique(work: Work) -> AdaptorError:

@@ -26,7 +26,7 @@ from adaptor.spark.apply.target import (
 )
 from adaptor.spark.apply.work import Work
 from adaptor.spark.delta_log import Conflict, DeltaLog, Snapshot
-from adaptor.spark.rows import count_reasons
+from adaptor.spark.rows import count_reasons, told
 from adaptor.spark.tables import write_table
 
 LOST = (
@@ -167,9 +167,8 @@ def _write_chunk(work: Work, source: Snapshot, chunk: Chunk, staging: Staging, e
 def _require_allowed(work: Work, bad_rows: Mapping[str, int], staging: Staging) -> None:
     if bad_rows and work.settings.bad_rows == "fail":
         staging.abandon()
-        counted = ", ".join(f"{count} {why}" for why, count in bad_rows.items())
         raise AdaptorError(
-            f"{work.source} holds bad rows ({counted}); mend them, or set apply.bad_rows to quarantine or null"
+            f"{work.source} holds bad rows ({told(bad_rows)}); mend them, or set apply.bad_rows to quarantine or null"
         )
 
 

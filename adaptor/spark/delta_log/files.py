@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+
+from adaptor.spark.delta_log.scala import action
 
 
 @dataclass(frozen=True)
@@ -17,6 +20,10 @@ class DataFile:
     @cached_property
     def _add(self) -> dict[str, Any]:
         return json.loads(self.action)
+
+    @cached_property
+    def _stats(self) -> dict[str, Any]:
+        return json.loads(self._add.get("stats") or "{}")
 
     @property
     def path(self) -> str:
@@ -30,7 +37,7 @@ class DataFile:
     @property
     def rows(self) -> int | None:
         """Rows that are not deleted; None where the log does not say."""
-        records = json.loads(self._add.get("stats") or "{}").get("numRecords")
+        records = self._stats.get("numRecords")
         return (
             None if records is None else int(records) - int(self._add.get("deletionVector", {}).get("cardinality", 0))
         )
@@ -46,8 +53,7 @@ class DataFile:
 
     def may_hold(self, column: str, low: Any, high: Any) -> bool:
         """Whether values of `column` can lie between these whole numbers or strings, by the file's statistics."""
-        stats = json.loads(self._add.get("stats") or "{}")
-        least, most = (stats.get(f"{end}Values", {}).get(column) for end in ("min", "max"))
+        least, most = (self._stats.get(f"{end}Values", {}).get(column) for end in ("min", "max"))
         known = type(low) in (int, str) and type(low) is type(least) is type(most)
         return not known or (least <= high and low <= most)
 
@@ -57,4 +63,10 @@ class DataFile:
 
 
 def data_file(add: Any) -> DataFile:
+    """The file of an `add` action."""
     return DataFile(json.dumps(json.loads(add.json())["add"]))
+
+
+def adds(jvm: Any, files: Sequence[DataFile]) -> list[Any]:
+    """The `add` actions of files."""
+    return [action(jvm, "add", file.action) for file in files]

@@ -10,8 +10,8 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructType
 
-from adaptor.spark.delta_log.files import DataFile, data_file
-from adaptor.spark.delta_log.scala import action, items, module, seq
+from adaptor.spark.delta_log.files import DataFile, adds, data_file
+from adaptor.spark.delta_log.scala import items, module, seq
 
 
 class Snapshot:
@@ -50,8 +50,8 @@ class Snapshot:
         """Every file, in the order of their paths."""
         known = [] if self.version < 0 else self._beside("allFiles")
         if known is None:
-            adds = DataFrame(self._snapshot.allFiles().toDF(), self._spark).selectExpr("to_json(struct(*)) AS action")
-            found = [DataFile(action) for action in adds.toArrow()["action"].to_pylist()]
+            listed = DataFrame(self._snapshot.allFiles().toDF(), self._spark).selectExpr("to_json(struct(*)) AS action")
+            found = [DataFile(action) for action in listed.toArrow()["action"].to_pylist()]
         else:
             found = [data_file(add) for add in known]
         return sorted(found, key=lambda file: file.path)
@@ -76,10 +76,9 @@ class Snapshot:
 
     def read(self, files: Sequence[DataFile]) -> DataFrame:
         """These files of the table as rows, without those that deletion vectors leave out."""
-        jvm = self._spark.sparkContext._jvm
-        adds = seq(jvm, [action(jvm, "add", file.action) for file in files])
-        nothing = jvm.scala.Option.empty()  # type: ignore[union-attr]
-        return DataFrame(self._log.createDataFrame(self._snapshot, adds, False, nothing), self._spark)
+        jvm: Any = self._spark.sparkContext._jvm
+        chosen, nothing = seq(jvm, adds(jvm, files)), jvm.scala.Option.empty()
+        return DataFrame(self._log.createDataFrame(self._snapshot, chosen, False, nothing), self._spark)
 
     def changes(self, since: int) -> DataFrame:
         """The change feed from version `since` to this one: a table's rows, `_change_type`, `_commit_version`.

@@ -13,7 +13,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
-from adaptor.spark.delta_log.files import DataFile, data_file
+from adaptor.spark.delta_log.files import DataFile, adds, data_file
 from adaptor.spark.delta_log.scala import action, items, module, seq
 from adaptor.spark.delta_log.snapshot import Snapshot
 
@@ -75,7 +75,7 @@ class Transaction:
         sql: Any = self._jvm.org.apache.spark.sql  # type: ignore[union-attr]
         helper = module(sql.delta.commands, "DMLWithDeletionVectorsHelper")
         spark, some = self._spark._jsparkSession, self._jvm.scala.Option.apply  # type: ignore[union-attr]
-        files = seq(self._jvm, [action(self._jvm, "add", file.action) for file in among])
+        files = seq(self._jvm, adds(self._jvm, among))
         marked = module(sql.delta.commands, "DeletionVectorBitmapGenerator").buildRowIndexSetsForFilesMatchingCondition(
             spark,
             self._transaction,
@@ -92,12 +92,12 @@ class Transaction:
 
     def add(self, files: Sequence[DataFile]) -> None:
         """Take in files that lie in the table's folder already."""
-        self._actions += [action(self._jvm, "add", file.action) for file in files]
+        self._actions += adds(self._jvm, files)
 
     def remove_all(self) -> None:
         """Take out every file; a commit that adds one meanwhile is a conflict."""
         self._transaction.readWholeTable()
-        self._actions += [action(self._jvm, "add", file.action).remove() for file in self.before.files]
+        self._actions += [add.remove() for add in adds(self._jvm, self.before.files)]
 
     def commit(self, note: Mapping[str, str]) -> None:
         """Commit; `note` becomes the commit's userMetadata, as JSON."""
