@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 
 from adaptor.errors import AdaptorError
 from adaptor.spark.apply.engines.direct import UNIT_BYTES
-from adaptor.spark.apply.engines.frames import through_arrow
+from adaptor.spark.apply.engines.frames import by_arrow
 from adaptor.spark.apply.feed import Found, bad_rows, last_words, look_at, new_rows
 from adaptor.spark.apply.full import Written, build, lost_files
 from adaptor.spark.apply.target import BUILD, SOURCE_COLUMNS, VERSION, provenance, require_replaceable
@@ -123,7 +123,8 @@ def merge_changes(work: Work, changes: DataFrame, versions: tuple[int, int], onc
     with ExitStack() as stack:
         last = stack.enter_context(_cached(last_words(work, changes)))
         found = look_at(last)
-        _require_mergeable(work, found)
+        new = new_rows(work, changes, last, found)
+        _require_mergeable(work, found, new)
         _switch_on_marks(work, log)
         transaction = log.start()
         before = transaction.before
@@ -135,9 +136,8 @@ def merge_changes(work: Work, changes: DataFrame, versions: tuple[int, int], onc
             _require_one_each(work, old)
             properties = {**before.properties, VERSION: str(version)}
             transaction.define(before.schema, properties, before.metadata["partitionColumns"])
-            new = new_rows(work, changes, last, found)
-            adapted = through_arrow(new.coalesce(_files(work, found)), work.kernel, work.keeps_bad)
-            written = sum(file.rows or 0 for file in transaction.write(adapted))
+            files = by_arrow(work, new.coalesce(_files(work, found)), transaction)
+            written = sum(file.rows or 0 for file in files)
             some_bad = work.keeps_bad or written < found.there
             bad = stack.enter_context(_cached(bad_rows(work, new))) if some_bad else None
             counted = {} if bad is None else count_reasons(bad)
@@ -199,10 +199,10 @@ def require_counts(work: Work) -> None:
         )
 
 
-def _require_mergeable(work: Work, found: Found) -> None:
+def _require_mergeable(work: Work, found: Found, new: DataFrame) -> None:
     if found.nulls:
         raise AdaptorError(f"{work.source.where} has changed rows without an id; run with apply.mode=full")
-    if found.times > 1:
+    if found.fed > found.ids and new.count() > found.there:
         raise _not_unique(work)
 
 

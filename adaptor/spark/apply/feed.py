@@ -22,16 +22,15 @@ def _fed(work: Work, changes: DataFrame) -> DataFrame:
 
 
 def last_words(work: Work, changes: DataFrame) -> DataFrame:
-    """The last word on each id: `id, version, there, times, fed`.
+    """The last word on each id: `id, version, there, fed`.
 
-    An id that was deleted and inserted in one commit is there. `times` is how many rows have it then,
-    `fed` how many rows of the feed.
+    An id that was deleted and inserted in one commit is there. `fed` is how many rows of the feed have it.
     """
-    word = F.struct(F.col("_commit_version").alias("version"), F.col("__there").alias("there"))
+    # One number of both, as Spark aggregates numbers without sorting rows or making objects of them.
+    word = 2 * F.col("_commit_version") + F.col("__there").cast("long")
     ids = _fed(work, changes).select(F.col(quoted(work.columns.id)).alias("id"), word.alias("word"))
-    last = ids.groupBy("id").agg(F.max("word").alias("last"), F.collect_list("word").alias("all"))
-    times = F.size(F.filter("all", lambda one: one["there"] & (one["version"] == F.col("last.version"))))
-    return last.select("id", "last.*", times.alias("times"), F.size("all").alias("fed"))
+    last = ids.groupBy("id").agg(F.max("word").alias("word"), F.count("*").alias("fed"))
+    return last.select("id", F.shiftright("word", 1).alias("version"), (F.col("word") % 2 == 1).alias("there"), "fed")
 
 
 def new_rows(work: Work, changes: DataFrame, last: DataFrame, found: Found) -> DataFrame:
@@ -58,7 +57,6 @@ class Found:
     there: int  # ids that the source has afterwards
     low: Any
     high: Any
-    times: int  # most rows that an id stands for
     nulls: int
 
 
@@ -70,7 +68,6 @@ def look_at(last: DataFrame) -> Found:
         F.count_if("there"),
         F.min("id"),
         F.max("id"),
-        F.coalesce(F.max("times"), F.lit(0)),
         F.count_if(F.col("id").isNull()),
     )
     return Found(*seen.collect()[0])

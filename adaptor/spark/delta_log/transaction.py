@@ -88,7 +88,16 @@ class Transaction:
         )
         by_name = helper.generateCandidateFileMap(self._transaction.deltaLog().dataPath(), files)
         touched = helper.findFilesWithMatchingRows(self._transaction, by_name, marked)
-        self._actions += items(helper.processUnmodifiedData(spark, touched, self._transaction.snapshot())._1())
+        if any(file.rows is None for file in among):  # deletion vectors need them: Delta reads the files' footers
+            self._actions += items(helper.processUnmodifiedData(spark, touched, self._transaction.snapshot())._1())
+            return
+        for file in items(touched):
+            add = file.fileLogEntry()
+            if file.isFullyReplaced():
+                self._actions.append(add.remove())
+            else:
+                marks = add.removeRows(file.newDeletionVector(), True, True)
+                self._actions += [marks._1(), marks._2()]
 
     def add(self, files: Sequence[DataFile]) -> None:
         """Take in files that lie in the table's folder already."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from adaptor.spark.apply.engines import direct
-from adaptor.spark.apply.engines.frames import through_arrow, through_udf, written_by
+from adaptor.spark.apply.engines.frames import by_arrow, by_udf, written_by
 from adaptor.spark.apply.staging import Chunk, Staging
 from adaptor.spark.apply.work import Work
 from adaptor.spark.delta_log import Snapshot
@@ -15,6 +15,6 @@ Engine = Callable[[Work, Snapshot, Chunk, Staging], int | None]
 
 ENGINES: dict[str, Engine] = {
     "direct": direct.write,
-    "arrow": written_by(through_arrow),
-    "pandas_udf": written_by(through_udf),
+    "arrow": written_by(by_arrow),
+    "pandas_udf": written_by(by_udf),
 }

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from adaptor.errors import AdaptorError
 from adaptor.spark.apply.engines import direct
+from adaptor.spark.apply.engines.writing import on_shared_folders
 from adaptor.spark.apply.work import Work
 from adaptor.spark.delta_log import Snapshot
 
@@ -19,7 +20,7 @@ def choose(work: Work, source: Snapshot, location: str, report: Callable[[str], 
     if asked not in ("auto", "direct"):
         return asked
     reason = direct.why_not(work, source)
-    if reason is None and asked == "auto" and not direct.on_shared_folders(source.location, location):
+    if reason is None and asked == "auto" and not on_shared_folders(source.location, location):
         reason = "tasks have no credentials of their own for this file system; apply.engine=direct tries them anyway"
     if reason is None:
         return "direct"

@@ -5,42 +5,20 @@ Between Parquet and the kernel there are only Arrow buffers: no row ever passes 
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any
 from urllib.parse import unquote, urlparse
 
-import pyarrow as pa
-from pyspark.sql.pandas.types import to_arrow_type
-from pyspark.sql.types import (
-    BooleanType,
-    ByteType,
-    DateType,
-    DecimalType,
-    DoubleType,
-    FloatType,
-    IntegerType,
-    LongType,
-    ShortType,
-    StringType,
-    TimestampNTZType,
-    TimestampType,
-)
-
-from adaptor.spark.apply.engines.frames import through_arrow, write_frame
-from adaptor.spark.apply.engines.parquet import Output, Split, Written, adapt_splits
+from adaptor.spark.apply.engines.frames import by_arrow, write_frame
+from adaptor.spark.apply.engines.parquet import Output, Split, adapt_splits
+from adaptor.spark.apply.engines.writing import action_of, kept_schema, odd_column
 from adaptor.spark.apply.staging import Chunk, Staging
 from adaptor.spark.apply.work import Work
 from adaptor.spark.delta_log import DataFile, Snapshot
 
 UNIT_BYTES = 128 << 20  # of source files, an output file, at most: what Spark gives a task too
 LEAST_UNIT_BYTES = 32 << 20  # smaller files only where there is no more
-PLAIN = (
-    BooleanType, ByteType, ShortType, IntegerType, LongType, FloatType, DoubleType, DecimalType,
-    StringType, DateType, TimestampType, TimestampNTZType,
-)  # fmt: skip
 HARMLESS = {
     "appendOnly", "invariants", "checkConstraints", "changeDataFeed", "deletionVectors", "timestampNtz",
     "v2Checkpoint", "vacuumProtocolCheck", "inCommitTimestamp", "domainMetadata", "clustering", "rowTracking",
@@ -51,31 +29,22 @@ HARMLESS = {
 
 def why_not(work: Work, source: Snapshot) -> str | None:
     """Why the tasks can't read this table's files themselves, in half a sentence; None where they can."""
-    odd = set(source.protocol.get("readerFeatures", [])) - HARMLESS
+    unknown = set(source.protocol.get("readerFeatures", [])) - HARMLESS
     if source.properties.get("delta.columnMapping.mode", "none") != "none":
         return "the source maps column names"
-    if odd:
-        return f"the source uses {', '.join(sorted(odd))}"
+    if unknown:
+        return f"the source uses {', '.join(sorted(unknown))}"
     if work.columns.where is not None:
         return "source.where is SQL"
     partitions = set(source.metadata["partitionColumns"]) & {*work.kept, work.columns.embedding}
     if partitions:
         return f"{', '.join(sorted(partitions))} stands in the folders' names, not in the files"
-    mixed = [name for name in work.kept if name != work.columns.embedding and not _is_plain(source, name)]
-    if mixed:
-        return f"column {mixed[0]!r} is {source.schema[mixed[0]].dataType.simpleString()}"
+    odd = odd_column(work, source.schema)
+    if odd is not None:
+        return f"column {odd!r} is {source.schema[odd].dataType.simpleString()}"
     if work.in_place:
         return "in place every column keeps what Delta knows of it"
     return None
-
-
-def _is_plain(source: Snapshot, name: str) -> bool:
-    return isinstance(source.schema[name].dataType, PLAIN)
-
-
-def on_shared_folders(*locations: str) -> bool:
-    """Whether tasks reach these tables as plain folders, with no credentials of their own."""
-    return all(urlparse(location).scheme in ("", "file") for location in locations)
 
 
 def write(work: Work, source: Snapshot, chunk: Chunk, staging: Staging) -> int | None:
@@ -88,12 +57,12 @@ def write(work: Work, source: Snapshot, chunk: Chunk, staging: Staging) -> int |
     deleted = [file for file in chunk.files if file.has_deletions]
     if deleted:
         part = Chunk(chunk.number, tuple(deleted))
-        seen += write_frame(through_arrow, work, source, part, staging, transaction)
+        seen += write_frame(by_arrow, work, source, part, staging, transaction)
     if plain:
         outputs = _run(work, source, plain, staging)
         seen += sum(output.seen for output in outputs)
-        transaction.add([_file(written) for output in outputs for written in output.good])
-        bad_files = [_file(written) for output in outputs for written in output.bad]
+        transaction.add([DataFile(action_of(written)) for output in outputs for written in output.good])
+        bad_files = [DataFile(action_of(written)) for output in outputs for written in output.bad]
         bad_transaction = staging.started_bad(chunk) if bad_files else None
         if bad_transaction is not None:
             bad_transaction.add(bad_files)
@@ -105,13 +74,12 @@ def write(work: Work, source: Snapshot, chunk: Chunk, staging: Staging) -> int |
 def _run(work: Work, source: Snapshot, files: Sequence[DataFile], staging: Staging) -> list[Output]:
     context = work.spark.sparkContext
     units = list(_units(source.location, files, _unit_bytes(files, context.defaultParallelism)))
-    kept = [pa.field(name, to_arrow_type(source.schema[name].dataType)) for name in work.kept]
     job = partial(
         adapt_splits,
         work.kernel,
         work.columns.id,
         work.columns.embedding,
-        pa.schema(kept),
+        kept_schema(source.schema[name] for name in work.kept),
         work.keeps_bad,
         staging.log.path,
         staging.bad_log.path,
@@ -140,15 +108,3 @@ def _units(location: str, files: Sequence[DataFile], limit: int) -> Iterator[lis
             unit.append(split)
     if unit:
         yield unit
-
-
-def _file(written: Written) -> DataFile:
-    action: dict[str, Any] = {
-        "path": written.name,
-        "partitionValues": {},
-        "size": written.bytes,
-        "modificationTime": written.modified,
-        "dataChange": True,
-        "stats": json.dumps(written.stats),
-    }
-    return DataFile(json.dumps(action))

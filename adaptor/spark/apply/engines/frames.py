@@ -1,8 +1,9 @@
-"""The engines whose files Spark reads and writes: Arrow batches in and out of Python, or the public UDF."""
+"""The engines whose files Spark reads: Arrow batches in and out of Python, or the public UDF."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 import pyarrow as pa
 from pyspark.sql import DataFrame
@@ -10,69 +11,82 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from adaptor.kernel import Kernel
+from adaptor.spark.apply.engines.writing import tasks_can_write, write_by_tasks
 from adaptor.spark.apply.staging import Chunk, Staging
 from adaptor.spark.apply.work import Work
-from adaptor.spark.delta_log import Snapshot, Transaction
+from adaptor.spark.delta_log import DataFile, Snapshot, Transaction
 from adaptor.spark.rows import reason
 from adaptor.spark.tables import quoted
 from adaptor.spark.udf import adapt_udf, nested_type
 
-Through = Callable[[DataFrame, Kernel, bool], DataFrame]
+Write = Callable[[Work, DataFrame, Transaction], Sequence[DataFile]]
+"""Adapt `kept, id, embedding` and write the kept and the nested columns in a transaction.
+
+Bad rows are left out, or where the target keeps them have nulls.
+"""
 
 
-def through_arrow(rows: DataFrame, kernel: Kernel, keep_bad: bool) -> DataFrame:
-    """`kept, id, embedding` to the kept columns and the nested ones, in one pass without a Python object a row.
-
-    Bad rows are left out, or with `keep_bad` have nulls.
-    """
-
-    def adapt(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
-        for batch in batches:
-            adapted = kernel(batch.column("embedding"))
-            columns = [batch.column("kept"), *adapted.columns]
-            whole = pa.RecordBatch.from_arrays(columns, names=["kept", *kernel.schema.names])
-            bad = adapted.reasons.null_count < len(whole) and not keep_bad
-            yield whole.filter(adapted.reasons.is_null()) if bad else whole
-
+def by_arrow(work: Work, rows: DataFrame, transaction: Transaction) -> Sequence[DataFile]:
+    """In one pass without a Python object a row; the JVM sees no nested column where the tasks can write them."""
+    kernel = work.kernel
     # A batch is what a worker holds: as many rows as its memory is meant for, not as many as fit any width.
     rows.sparkSession.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", kernel.rows_per_batch)
+    adapt = partial(_adapted, kernel, work.keeps_bad)
+    found = _with_id(work, rows).select("kept", "embedding")
+    if tasks_can_write(work, rows.select("kept.*").schema, transaction.before):
+        files = write_by_tasks(found, adapt, kernel.schema, transaction.before.location)
+        transaction.add(files)
+        return files
     schema = StructType([rows.schema["kept"], *nested_type(kernel)])
-    found = rows if keep_bad else rows.where(F.col("id").isNotNull())
-    return _flat(found.select("kept", "embedding").mapInArrow(adapt, schema), kernel.schema.names)
+    return transaction.write(_flat(found.mapInArrow(adapt, schema), kernel))
 
 
-def through_udf(rows: DataFrame, kernel: Kernel, keep_bad: bool) -> DataFrame:
+def _adapted(kernel: Kernel, keep_bad: bool, batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
+    """`kept, embedding` to `kept` and the nested columns."""
+    for batch in batches:
+        adapted = kernel(batch.column("embedding"))
+        columns = [batch.column("kept"), *adapted.columns]
+        whole = pa.RecordBatch.from_arrays(columns, names=["kept", *kernel.schema.names])
+        bad = adapted.reasons.null_count < len(whole) and not keep_bad
+        yield whole.filter(adapted.reasons.is_null()) if bad else whole
+
+
+def by_udf(work: Work, rows: DataFrame, transaction: Transaction) -> Sequence[DataFile]:
     """The same by the public UDF: the kept columns never leave the JVM."""
+    kernel = work.kernel
     # Not deterministic, so that the filter below doesn't make Spark call it twice.
     adapt = adapt_udf(kernel.adaptor, layout=kernel.layout, encoding=kernel.encoding).asNondeterministic()
-    found = rows if keep_bad else rows.where(F.col("id").isNotNull())
-    adapted = found.select("kept", adapt("embedding").alias("nested")).select("kept", "nested.*")
-    if not keep_bad:
+    adapted = _with_id(work, rows).select("kept", adapt("embedding").alias("nested")).select("kept", "nested.*")
+    if not work.keeps_bad:
         adapted = adapted.where(F.col(quoted(kernel.schema.names[0])).isNotNull())
-    return _flat(adapted, kernel.schema.names)
+    return transaction.write(_flat(adapted, kernel))
 
 
-def _flat(adapted: DataFrame, nested: list[str]) -> DataFrame:
+def _with_id(work: Work, rows: DataFrame) -> DataFrame:
+    return rows if work.keeps_bad else rows.where(F.col("id").isNotNull())
+
+
+def _flat(adapted: DataFrame, kernel: Kernel) -> DataFrame:
     """`kept` taken apart."""
-    return adapted.select("kept.*", *map(quoted, nested))
+    return adapted.select("kept.*", *map(quoted, kernel.schema.names))
 
 
-def written_by(through: Through) -> Callable[[Work, Snapshot, Chunk, Staging], int | None]:
-    """The engine that writes what `through` makes."""
+def written_by(write: Write) -> Callable[[Work, Snapshot, Chunk, Staging], int | None]:
+    """The engine that writes chunks by `write`."""
 
-    def write(work: Work, source: Snapshot, chunk: Chunk, staging: Staging) -> int | None:
+    def engine(work: Work, source: Snapshot, chunk: Chunk, staging: Staging) -> int | None:
         transaction = staging.started(chunk)
         if transaction is None:
             return None
-        seen = write_frame(through, work, source, chunk, staging, transaction)
+        seen = write_frame(write, work, source, chunk, staging, transaction)
         transaction.commit({})
         return seen
 
-    return write
+    return engine
 
 
 def write_frame(
-    through: Through, work: Work, source: Snapshot, chunk: Chunk, staging: Staging, transaction: Transaction
+    write: Write, work: Work, source: Snapshot, chunk: Chunk, staging: Staging, transaction: Transaction
 ) -> int:
     """Write a chunk's rows in `transaction`, commit its bad ones; how many rows there were.
 
@@ -80,8 +94,7 @@ def write_frame(
     """
     rows = work.frame(source, chunk.files)
     seen = chunk.rows if work.columns.where is None and chunk.rows is not None else rows.count()
-    files = transaction.write(through(rows, work.kernel, work.keeps_bad))
-    written = sum(file.rows or 0 for file in files)
+    written = sum(file.rows or 0 for file in write(work, rows, transaction))
     if work.keeps_bad or written < seen:
         bad_transaction = staging.started_bad(chunk)
         if bad_transaction is not None:

@@ -1,0 +1,100 @@
+"""How adapted rows become files of a table: where nothing else is asked for, the tasks that adapt them write them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from typing import Any
+from urllib.parse import urlparse
+
+import pyarrow as pa
+from pyspark.sql import DataFrame
+from pyspark.sql.pandas.types import to_arrow_type
+from pyspark.sql.types import (
+    BooleanType,
+    ByteType,
+    DateType,
+    DecimalType,
+    DoubleType,
+    FloatType,
+    IntegerType,
+    LongType,
+    ShortType,
+    StringType,
+    StructField,
+    StructType,
+    TimestampNTZType,
+    TimestampType,
+)
+
+from adaptor.spark.apply.engines.parquet import ParquetFile, Written
+from adaptor.spark.apply.target import OURS
+from adaptor.spark.apply.work import Work
+from adaptor.spark.delta_log import DataFile, Snapshot
+
+Adapt = Callable[[Iterable[pa.RecordBatch]], Iterable[pa.RecordBatch]]
+
+PLAIN = (
+    BooleanType, ByteType, ShortType, IntegerType, LongType, FloatType, DoubleType, DecimalType,
+    StringType, DateType, TimestampType, TimestampNTZType,
+)  # fmt: skip
+HARMLESS = ("delta.dataSkippingStatsColumns", "delta.enableDeletionVectors", "delta.enableChangeDataFeed")
+"""Table properties that ask nothing of who writes a data file."""
+
+
+def odd_column(work: Work, schema: StructType) -> str | None:
+    """The first kept column of `schema` that Parquet files hold in more than one way, or None; not the embedding."""
+    plain = (isinstance(schema[name].dataType, PLAIN) or name == work.columns.embedding for name in work.kept)
+    return next((name for name, known in zip(work.kept, plain) if not known), None)
+
+
+def on_shared_folders(*locations: str) -> bool:
+    """Whether tasks reach these tables as plain folders, with no credentials of their own."""
+    return all(urlparse(location).scheme in ("", "file") for location in locations)
+
+
+def tasks_can_write(work: Work, kept: StructType, table: Snapshot) -> bool:
+    """Whether files that tasks write are all that `table` asks for: it is as apply made it, and a plain folder."""
+    names = [*work.kept, *work.kernel.schema.names]
+    return (
+        not work.in_place
+        and odd_column(work, kept) is None
+        and on_shared_folders(table.location)
+        and table.schema.names == names
+        and all(set(field.metadata) <= {"comment"} for field in table.schema)
+        and not table.metadata["partitionColumns"]
+        and all(key.startswith((*OURS, *HARMLESS)) for key in table.properties)
+    )
+
+
+def write_by_tasks(rows: DataFrame, adapt: Adapt, nested: pa.Schema, folder: str) -> list[DataFile]:
+    """Write what `adapt` makes of the batches of `rows`, a struct `kept` and the columns `nested`; a file a task."""
+    kept = kept_schema(rows.select("kept.*").schema)
+    schema = pa.schema([*kept, *nested])
+
+    def write(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
+        with ParquetFile(folder, schema, kept.names) as file:
+            for batch in adapt(batches):
+                columns = [column.cast(f.type) for column, f in zip(batch.column("kept").flatten(), kept)]
+                file.write(pa.RecordBatch.from_arrays([*columns, *batch.columns[1:]], schema=schema))
+        yield pa.RecordBatch.from_arrays([pa.array([action_of(one) for one in file.written], pa.string())], ["action"])
+
+    return [DataFile(action) for (action,) in rows.mapInArrow(write, "action string").collect()]
+
+
+def kept_schema(fields: Iterable[StructField]) -> pa.Schema:
+    """The kept columns as Arrow has them."""
+    return pa.schema([pa.field(field.name, to_arrow_type(field.dataType)) for field in fields])
+
+
+def action_of(written: Written) -> str:
+    """The `add` action of a file that a task has written."""
+    action: dict[str, Any] = {
+        "path": written.name,
+        "partitionValues": {},
+        "size": written.bytes,
+        "modificationTime": written.modified,
+        "dataChange": True,
+        "stats": json.dumps(written.stats),
+    }
+    return json.dumps(action)
