@@ -86,6 +86,40 @@ def test_a_merge_marks_rows_and_writes_only_new_ones(bench):
     assert len(bench.rows("nested")) == 100
 
 
+def test_a_target_with_rules_of_its_own_has_them_kept(bench):
+    bench.apply("nested", mode="incremental")
+    table = f"delta.`{bench.folder}/nested`"
+    bench.spark.sql(f"ALTER TABLE {table} ADD CONSTRAINT polite CHECK (title <> 'rude')")
+    before = bench.rows("nested")
+    bench.sql("UPDATE docs SET title = 'rude' WHERE id = 'd001'")
+    with pytest.raises(Exception, match="polite"):
+        bench.apply("nested", mode="incremental")
+    assert bench.rows("nested") == before
+    bench.sql("UPDATE docs SET title = 'kind' WHERE id = 'd001'")
+    bench.spark.sql(f"ALTER TABLE {table} ADD COLUMN mine STRING")
+    bench.apply("nested", mode="incremental")
+    assert [row.id for row in bench.rows("nested") if row.title == "kind"] == ["d001"]
+    assert [row[:2] for row in bench.rows("nested")[2:]] == [row[:2] for row in before[2:]]
+
+
+def test_a_target_without_statistics_is_left_alone(bench):
+    bench.apply("nested", mode="incremental")
+    table = f"delta.`{bench.folder}/nested`"
+    collect = "spark.databricks.delta.stats.collect"
+    bench.spark.conf.set(collect, "false")
+    try:
+        bench.spark.sql(f"UPDATE {table} SET title = 'mine' WHERE id = 'd002'")
+    finally:
+        bench.spark.conf.unset(collect)
+    before = bench.rows("nested")
+    bench.sql("UPDATE docs SET title = 'new' WHERE id = 'd001'")
+    with pytest.raises(AdaptorError, match="files without statistics.*apply.rebuild=true"):
+        bench.apply("nested", mode="incremental")
+    assert bench.rows("nested") == before
+    bench.apply("nested", rebuild=True)
+    assert [row.id for row in bench.rows("nested") if row.title == "new"] == ["d001"]
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_a_target_that_a_full_run_built(bench, mode):
     bench.apply("nested")

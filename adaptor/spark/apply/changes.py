@@ -130,6 +130,11 @@ def merge_changes(work: Work, changes: DataFrame, versions: tuple[int, int], onc
         before = transaction.before
         if int(before.properties[VERSION]) != since or (once and transaction.seen(*once)):
             raise _meanwhile(work)
+        if before.rows is None:
+            raise AdaptorError(
+                f"{work.target.where} has files without statistics, so its rows can't be counted; "
+                "run once with apply.mode=full and apply.rebuild=true"
+            )
         near = [file for file in before.files if found.ids and file.may_hold(work.columns.id, found.low, found.high)]
         old = stack.enter_context(_cached(_places(work, before.read(near), last)))
         try:

@@ -68,8 +68,8 @@ class Transaction:
     def remove_rows(self, places: DataFrame, among: Sequence[DataFile]) -> None:
         """Mark rows of some files as deleted: `file, row` of each, as the table's `_metadata` has them.
 
-        No file is written anew: Delta's own deletion vectors say which rows count no more. Any commit
-        meanwhile is a conflict.
+        No file is written anew: Delta's own deletion vectors say which rows count no more. The files must
+        have statistics. Any commit meanwhile is a conflict.
         """
         self._transaction.readWholeTable()
         sql: Any = self._jvm.org.apache.spark.sql  # type: ignore[union-attr]
@@ -88,9 +88,6 @@ class Transaction:
         )
         by_name = helper.generateCandidateFileMap(self._transaction.deltaLog().dataPath(), files)
         touched = helper.findFilesWithMatchingRows(self._transaction, by_name, marked)
-        if any(file.rows is None for file in among):  # deletion vectors need them: Delta reads the files' footers
-            self._actions += items(helper.processUnmodifiedData(spark, touched, self._transaction.snapshot())._1())
-            return
         for file in items(touched):
             add = file.fileLogEntry()
             if file.isFullyReplaced():
