@@ -113,7 +113,7 @@ def test_a_target_without_statistics_is_left_alone(bench):
         bench.spark.conf.unset(collect)
     before = bench.rows("nested")
     bench.sql("UPDATE docs SET title = 'new' WHERE id = 'd001'")
-    with pytest.raises(AdaptorError, match="files without statistics.*apply.rebuild=true"):
+    with pytest.raises(AdaptorError, match=r"files without statistics.*apply.rebuild=true"):
         bench.apply("nested", mode="incremental")
     assert bench.rows("nested") == before
     bench.apply("nested", rebuild=True)
