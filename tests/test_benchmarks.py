@@ -1,11 +1,13 @@
 """What the benchmarks write: the README's table is that of docs/quality.md, and curves say what they measured."""
 
 import re
+import time
 
 import numpy as np
 import pytest
 
 from benchmarks import data_sets, learning_curve, multilingual, readme_table
+from benchmarks.apply.memory import EVERY, Peak
 from benchmarks.data_sets import Collection
 
 QUALITY = readme_table.QUALITY.read_text()
@@ -115,3 +117,15 @@ def test_a_curve_by_queries(monkeypatch):
     monkeypatch.setattr(learning_curve, "SEEDS", 1)
     points = list(learning_curve.by_queries([curve(500, 30)]))
     assert [(point.size, point.trials[0].adaptor.config["queries"]) for point in points] == [(20, 20), (30, 30)]
+
+
+def test_the_workers_whose_memory_is_measured_are_found(spark):
+    with Peak() as peak:
+        spark.range(1).mapInArrow(_slowly, "id long").collect()
+    assert peak.looks > 0
+    assert 10e6 < peak.own <= peak.resident
+
+
+def _slowly(batches):
+    time.sleep(20 * EVERY)
+    yield from batches

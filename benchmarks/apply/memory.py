@@ -43,11 +43,11 @@ class Peak(threading.Thread):
 
 
 def _workers() -> list[psutil.Process]:
-    """The children of pyspark's daemon; each runs one task at a time."""
+    """The children of Python daemons; each runs one task at a time."""
     daemons, found = set(), psutil.Process().children(recursive=True)
     for process in found:
         with contextlib.suppress(psutil.Error):  # some end while one looks
-            if "pyspark.daemon" in process.cmdline():
+            if "adaptor.spark.daemon" in process.cmdline():
                 daemons.add(process.pid)
     return [process for process in found if process.pid in daemons and _parent(process) in daemons]
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from uuid import uuid4
 
 from pyspark.sql import SparkSession
 
 from adaptor.config import Config
-from adaptor.errors import AdaptorError
 from adaptor.layout import bytes_of
 from adaptor.spark.apply.engines import ENGINES
 from adaptor.spark.apply.engines.choice import choose
@@ -51,10 +51,13 @@ def plan_apply(spark: SparkSession, config: Config, report: Callable[[str], None
     work.require_width()
     source = work.snapshot()
     location = work.target.location(spark) if work.target.exists(spark) else config.sample.folder
-    engine = choose(work, source, location, report)
     measured = _some(source.files)
     report(f"measuring {len(measured)} of {len(source.files)} files")
-    seen, seconds = _measure(work, source, measured, engine, f"{config.sample.folder.rstrip('/')}/plan-{uuid4().hex}")
+    with _scratch(work, source, f"{config.sample.folder.rstrip('/')}/plan-{uuid4().hex}") as staging:
+        engine = choose(work, source, staging.log.snapshot(), location, report)
+        clock = Clock(spark)
+        seen = ENGINES[engine](work, source, Chunk(0, tuple(measured)), staging) or 0
+        seconds = clock.task_seconds()
     rows = work.count(source)
     hours = seconds / max(seen, 1) * rows / 3600
     price = work.settings.price_per_core_hour
@@ -83,16 +86,13 @@ def _some(files: list[DataFile]) -> list[DataFile]:
     return found
 
 
-def _measure(work: Work, source: Snapshot, files: list[DataFile], engine: str, scratch: str) -> tuple[int, float]:
-    """Rows and seconds of task time that the engine takes for these files."""
-    staging = Staging(work.spark, scratch, work.key)
+@contextmanager
+def _scratch(work: Work, source: Snapshot, folder: str) -> Iterator[Staging]:
+    """A build that nobody publishes."""
+    staging = Staging(work.spark, folder, work.key)
     schema = target_schema(work, source)
     try:
         staging.begin(schema, target_properties(work, source, schema), (), 1)
-        clock = Clock(work.spark)
-        seen = ENGINES[engine](work, source, Chunk(0, tuple(files)), staging)
-        if seen is None:
-            raise AdaptorError(f"the scratch folder {scratch} is in use; run the plan again")
-        return seen, clock.task_seconds()
+        yield staging
     finally:
         staging.delete()

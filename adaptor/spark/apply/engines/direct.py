@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlparse
 
 from adaptor.spark.apply.engines.frames import by_arrow, write_frame
 from adaptor.spark.apply.engines.parquet import Output, Split, adapt_splits
-from adaptor.spark.apply.engines.writing import action_of, kept_schema, odd_column
+from adaptor.spark.apply.engines.writing import action_of, kept_schema
 from adaptor.spark.apply.staging import Chunk, Staging
 from adaptor.spark.apply.work import Work
 from adaptor.spark.delta_log import DataFile, Snapshot
@@ -39,11 +39,6 @@ def why_not(work: Work, source: Snapshot) -> str | None:
     partitions = set(source.metadata["partitionColumns"]) & {*work.kept, work.columns.embedding}
     if partitions:
         return f"{', '.join(sorted(partitions))} stands in the folders' names, not in the files"
-    odd = odd_column(work, source.schema)
-    if odd is not None:
-        return f"column {odd!r} is {source.schema[odd].dataType.simpleString()}"
-    if work.in_place:
-        return "in place every column keeps what Delta knows of it"
     return None
 
 

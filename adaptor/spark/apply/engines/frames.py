@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from adaptor.kernel import Kernel
-from adaptor.spark.apply.engines.writing import tasks_can_write, write_by_tasks
+from adaptor.spark.apply.engines.writing import on_shared_folders, why_not, write_by_tasks
 from adaptor.spark.apply.staging import Chunk, Staging
 from adaptor.spark.apply.work import Work
 from adaptor.spark.delta_log import DataFile, Snapshot, Transaction
@@ -33,8 +33,9 @@ def by_arrow(work: Work, rows: DataFrame, transaction: Transaction) -> Sequence[
     rows.sparkSession.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", kernel.rows_per_batch)
     adapt = partial(_adapted, kernel, work.keeps_bad)
     found = _with_id(work, rows).select("kept", "embedding")
-    if tasks_can_write(work, rows.select("kept.*").schema, transaction.before):
-        files = write_by_tasks(found, adapt, kernel.schema, transaction.before.location)
+    table = transaction.before
+    if on_shared_folders(table.location) and why_not(work, rows.select("kept.*").schema, table) is None:
+        files = write_by_tasks(found, adapt, kernel.schema, table.location)
         transaction.add(files)
         return files
     schema = StructType([rows.schema["kept"], *nested_type(kernel)])

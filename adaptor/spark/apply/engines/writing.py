@@ -42,29 +42,25 @@ HARMLESS = ("delta.dataSkippingStatsColumns", "delta.enableDeletionVectors", "de
 """Table properties that ask nothing of who writes a data file."""
 
 
-def odd_column(work: Work, schema: StructType) -> str | None:
-    """The first kept column of `schema` that Parquet files hold in more than one way, or None; not the embedding."""
-    plain = (isinstance(schema[name].dataType, PLAIN) or name == work.columns.embedding for name in work.kept)
-    return next((name for name, known in zip(work.kept, plain) if not known), None)
-
-
 def on_shared_folders(*locations: str) -> bool:
     """Whether tasks reach these tables as plain folders, with no credentials of their own."""
     return all(urlparse(location).scheme in ("", "file") for location in locations)
 
 
-def tasks_can_write(work: Work, kept: StructType, table: Snapshot) -> bool:
-    """Whether files that tasks write are all that `table` asks for: it is as apply made it, and a plain folder."""
-    names = [*work.kept, *work.kernel.schema.names]
-    return (
-        not work.in_place
-        and odd_column(work, kept) is None
-        and on_shared_folders(table.location)
-        and table.schema.names == names
-        and all(set(field.metadata) <= {"comment"} for field in table.schema)
-        and not table.metadata["partitionColumns"]
-        and all(key.startswith((*OURS, *HARMLESS)) for key in table.properties)
-    )
+def why_not(work: Work, kept: StructType, table: Snapshot) -> str | None:
+    """Why tasks can't write files of `table` that hold the columns `kept`, in half a sentence; None where they can."""
+    odd = [f for f in kept if not isinstance(f.dataType, PLAIN) and f.name != work.columns.embedding]
+    if odd:
+        return f"column {odd[0].name!r} is {odd[0].dataType.simpleString()}"
+    if work.in_place:
+        return "in place every column keeps what Delta knows of it"
+    asked = sorted(key for key in table.properties if not key.startswith((*OURS, *HARMLESS)))
+    if asked:
+        return f"the target has {', '.join(asked)}"
+    others = any(set(field.metadata) - {"comment"} for field in table.schema) or table.metadata["partitionColumns"]
+    if others or table.schema.names != [*kept.names, *work.kernel.schema.names]:
+        return "the target's columns are not those that apply made"
+    return None
 
 
 def write_by_tasks(rows: DataFrame, adapt: Adapt, nested: pa.Schema, folder: str) -> list[DataFile]:
