@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks import data_sets, learning_curve, multilingual, readme_table
-from benchmarks.apply.memory import EVERY, Peak
+from benchmarks.apply.memory import Peak
 from benchmarks.data_sets import Collection
 
 QUALITY = readme_table.QUALITY.read_text()
@@ -120,12 +120,11 @@ def test_a_curve_by_queries(monkeypatch):
 
 
 def test_the_workers_whose_memory_is_measured_are_found(spark):
+    def slowly(batches):
+        time.sleep(1)  # twenty looks
+        yield from batches
+
     with Peak() as peak:
-        spark.range(1).mapInArrow(_slowly, "id long").collect()
+        spark.range(1).mapInArrow(slowly, "id long").collect()
     assert peak.looks > 0
     assert 10e6 < peak.own <= peak.resident
-
-
-def _slowly(batches):
-    time.sleep(20 * EVERY)
-    yield from batches
