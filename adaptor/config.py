@@ -128,6 +128,12 @@ class Config(Section):
             raise ValueError(str(error)) from error
 
     @model_validator(mode="after")
+    def _latest(self) -> Config:
+        if self.apply and self.apply.mode == "stream" and self.source.version is not None:
+            raise ValueError("apply.mode: stream goes up to the latest version; take source.version out")
+        return self
+
+    @model_validator(mode="after")
     def _whole_bytes(self) -> Config:
         """Bands of bits are put together byte by byte."""
         if self.apply and (self.apply.layout, self.apply.encoding) == ("bands", "binary"):

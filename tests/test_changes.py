@@ -5,6 +5,7 @@ import shutil
 import numpy as np
 import pytest
 from applying import ADAPTOR, Bench, vectors
+from pyspark.sql import functions as F
 from synthetic import embeddings_frame, rotation, save_delta
 
 from adaptor import Adaptor, AdaptorError
@@ -46,6 +47,7 @@ def test_as_a_full_run(bench, mode, bad_rows):
     for dim in (4, 8, 16):
         for row, other in zip(rows, expected):
             np.testing.assert_allclose(row[f"embedding_{dim}"] or [], other[f"embedding_{dim}"] or [], atol=1e-6)
+    assert (applied.quarantine is None) == (bad_rows == "null")
     if bad_rows == "quarantine":
         assert (applied.written, applied.removed) == (11, 1)
         assert bench.rows(f"{mode}_quarantine") == bench.rows("full_quarantine")
@@ -176,6 +178,82 @@ def test_columns_that_the_source_gained_are_named(bench):
     bench.apply("nested", mode="incremental")
     assert f"new columns of {bench.docs} are not carried: language" in bench.said
     assert "language" not in bench.rows("nested")[0].asDict()
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_an_id_that_was_changed_leaves_no_row_behind(bench, mode):
+    bench.apply("nested", mode=mode)
+    bench.sql("UPDATE docs SET id = 'x1' WHERE id = 'd001'")
+    bench.sql("DELETE FROM docs WHERE id = 'd002'")
+    bench.sql("UPDATE docs SET id = 'd002', title = 'was d003' WHERE id = 'd003'")
+    applied = bench.apply("nested", mode=mode)
+    bench.apply("full")
+    assert [row[:2] for row in bench.rows("nested")] == [row[:2] for row in bench.rows("full")]
+    assert [row.id for row in bench.rows("nested") if row.title == "was d003"] == ["d002"]
+    assert (applied.written, applied.removed) == (2, 2)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_counts_that_do_not_add_up_are_said_every_night_until_they_do(bench, mode):
+    """A second row of an id comes; the feed alone can't tell."""
+    bench.apply("nested", mode=mode)
+    before = bench.rows("nested")
+    bench.save(vectors(1, bad=False, seed=3), ["d001"], 1, "append")
+    for _ in range(2):
+        with pytest.raises(AdaptorError, match=r"has 104 rows, but .*nested would have 100 and its quarantine 3;"):
+            bench.apply("nested", mode=mode)
+        assert bench.rows("nested") == before
+    bench.apply("nested", rebuild=True)
+    assert [row.id for row in bench.rows("nested")] == sorted(["d001", *(row.id for row in before)])
+
+
+def test_a_source_that_another_embedder_wrote_anew(bench):
+    bench.apply("nested", mode="incremental")
+    before = bench.rows("nested")
+    bench.sql("UPDATE docs SET embedding = ARRAY_REPEAT(CAST(1 AS FLOAT), 48)")
+    with pytest.raises(AdaptorError, match="holds embeddings of width 48, the artifact was fitted on width 32"):
+        bench.apply("nested", mode="incremental")
+    assert bench.rows("nested") == before
+
+
+def test_a_carried_column_of_another_type(bench):
+    bench.apply("nested", mode="incremental")
+    before = bench.rows("nested")
+    docs = bench.spark.read.format("delta").load(bench.docs).withColumn("title", F.lit(1))
+    docs.write.format("delta").mode("overwrite").option("overwriteSchema", "true").save(bench.docs)
+    with pytest.raises(AdaptorError, match=r"as they were, and title is int now; set apply.rebuild=true"):
+        bench.apply("nested", mode="incremental")
+    assert bench.rows("nested") == before
+    bench.apply("nested", mode="incremental", rebuild=True)
+    assert {row.title for row in bench.rows("nested")} == {1}
+
+
+def test_an_unfinished_build_that_changes_have_overtaken(bench, monkeypatch):
+    bench.apply("nested", mode="incremental")
+    with monkeypatch.context() as patched:
+        patched.setattr("adaptor.spark.apply.staging.Staging.publish", lambda *_: 1 / 0)
+        bench.sql("UPDATE docs SET title = 'older' WHERE id = 'd001'")
+        with pytest.raises(ZeroDivisionError):
+            bench.apply("nested")
+    bench.sql("UPDATE docs SET title = 'newer' WHERE id = 'd001'")
+    bench.apply("nested", mode="incremental")
+    bench.sql("DELETE FROM docs WHERE id = 'd002'")
+    applied = bench.apply("nested")
+    assert not any("going on with" in line for line in bench.said)
+    assert applied.source.version == 4
+    assert [row.id for row in bench.rows("nested") if row.title == "newer"] == ["d001"]
+
+
+def test_a_target_whose_names_are_mapped_by_now(bench):
+    bench.apply("nested", mode="incremental")
+    table = f"delta.`{bench.folder}/nested`"
+    bench.spark.sql(f"ALTER TABLE {table} SET TBLPROPERTIES ('delta.columnMapping.mode' = 'name')")
+    before = bench.rows("nested")
+    bench.sql("DELETE FROM docs WHERE id = 'd002'")
+    for mode in ("full", "incremental"):
+        with pytest.raises(AdaptorError, match=r"maps its columns' names by now; name another apply.target"):
+            bench.apply("nested", mode=mode)
+    assert bench.rows("nested") == before
 
 
 def test_changes_that_can_not_be_followed(bench):

@@ -76,6 +76,17 @@ def test_carried_columns_are_read_as_spark_wrote_them(bench):
     assert bench.rows("direct")[3].flag is None
 
 
+def test_files_that_are_older_than_a_column_and_dates_far_away(bench):
+    bench.save(vectors(10, bad=False))
+    bench.sql("ALTER TABLE docs ADD COLUMNS (language STRING, until TIMESTAMP)")
+    bench.sql("INSERT INTO docs SELECT 'e' || id, title, embedding, 'en', TIMESTAMP'9999-12-31 00:00:00' FROM docs")
+    for engine in ("direct", "arrow"):
+        bench.apply(engine, engine=engine, carry=["language", "until"])
+    assert bench.rows("direct") == bench.rows("arrow")
+    assert [row.language for row in bench.rows("direct")] == [None] * 10 + ["en"] * 10
+    assert bench.rows("direct")[10].until == datetime(9999, 12, 31)
+
+
 def test_deleted_rows_stay_deleted(bench):
     bench.save(vectors(200))
     bench.sql("ALTER TABLE docs SET TBLPROPERTIES ('delta.enableDeletionVectors' = true)")
@@ -106,19 +117,21 @@ def test_what_it_can_not_read_goes_the_ordinary_way(bench, change, source, carry
 
 
 def test_a_target_that_the_session_makes_otherwise(bench):
-    """Files that tasks write name their columns; a target with mapped names would look for others in them."""
+    """Files that tasks write name their columns, and are all that the target gets."""
     bench.save(vectors(100))
-    mapped = "spark.databricks.delta.properties.defaults.columnMapping.mode"
-    bench.spark.conf.set(mapped, "name")
+    defaults = "spark.databricks.delta.properties.defaults"
     try:
-        bench.apply("mapped", source={"where": "id < 'd050'"})
-        bench.apply("auto")
+        bench.spark.conf.set(f"{defaults}.columnMapping.mode", "name")
+        bench.apply("mapped")
+        assert "engine direct" in bench.said[-1]
+        bench.spark.conf.set(f"{defaults}.enableTypeWidening", "true")
+        bench.apply("widened")
+        assert bench.said[0] == "engine arrow, not direct: the target has delta.enableTypeWidening"
     finally:
-        bench.spark.conf.unset(mapped)
-    assert bench.said[0].startswith("engine arrow, not direct: the target has delta.columnMapping.")
+        bench.spark.conf.unset(f"{defaults}.columnMapping.mode")
+        bench.spark.conf.unset(f"{defaults}.enableTypeWidening")
     bench.apply("plain")
-    assert bench.rows("auto") == bench.rows("plain")
-    assert bench.rows("mapped") == bench.rows("plain")[:50]
+    assert bench.rows("mapped") == bench.rows("widened") == bench.rows("plain")
 
 
 def test_a_partitioned_source(bench):

@@ -107,6 +107,6 @@ def test_an_old_quarantine_is_emptied_and_a_foreign_table_left_alone(spark, tabl
     assert quarantine.read(spark).count() == 0
 
     foreign = settings.apply.model_copy(update={"quarantine": str(tables / "queries")})
-    with pytest.raises(AdaptorError, match="is a table that apply did not write"):
+    with pytest.raises(AdaptorError, match="is no quarantine that apply wrote"):
         apply_table(spark, settings.model_copy(update={"apply": foreign}), quiet)
     assert spark.read.format("delta").load(str(tables / "queries")).count() == QUERIES

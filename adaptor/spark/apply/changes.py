@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 
 from delta.tables import DeltaTable
 from py4j.protocol import Py4JError, Py4JJavaError
@@ -20,21 +19,12 @@ from adaptor.spark.apply.feed import Found, bad_rows, last_words, look_at, new_r
 from adaptor.spark.apply.full import Written, build, lost_files
 from adaptor.spark.apply.target import BUILD, SOURCE_COLUMNS, VERSION, provenance, require_replaceable
 from adaptor.spark.apply.work import Work
-from adaptor.spark.delta_log import Conflict, DeltaLog
+from adaptor.spark.delta_log import Conflict, DeltaLog, Snapshot
 from adaptor.spark.rows import count_reasons, told
 from adaptor.spark.tables import first_line, quoted, write_table
 
 FEED = "delta.enableChangeDataFeed"
 MARKS = "delta.enableDeletionVectors"
-
-
-@dataclass(frozen=True)
-class Merged:
-    """What a merge did to the target."""
-
-    written: int
-    removed: int
-    bad_rows: dict[str, int]
 
 
 def apply_changes(work: Work, report: Callable[[str], None]) -> Written:
@@ -56,17 +46,20 @@ def apply_changes(work: Work, report: Callable[[str], None]) -> Written:
     except (PySparkException, Py4JJavaError) as error:
         raise broken_feed(work, last, error) from error
     try:
-        merged = merge_changes(work, changes, (last, now), once=None)
+        return merge_changes(work, changes, (last, now), once=None)
     except (PySparkException, Py4JError) as error:
-        if lost_files(error) or "DELTA_MISSING_CHANGE_DATA" in str(error):
+        if is_lost(error):
             raise broken_feed(work, last, error) from error
         raise
-    require_counts(work)
-    return Written(now, merged.written, merged.bad_rows, sum(merged.bad_rows.values()), removed=merged.removed)
+
+
+def is_lost(error: Exception) -> bool:
+    """Whether changes were not recorded, or their files are gone."""
+    return lost_files(error) or "DELTA_MISSING_CHANGE_DATA" in str(error)
 
 
 def broken_feed(work: Work, last: int, error: Exception) -> AdaptorError:
-    """What to say where changes were not recorded, or their files are gone."""
+    """What to say then."""
     return AdaptorError(
         f"the change feed of {work.source.where} can't be followed from version {last + 1} ({first_line(error)}); "
         "run once with apply.mode=full"
@@ -97,6 +90,16 @@ def held_version(work: Work, report: Callable[[str], None]) -> int | None:
             f"{work.source.where} keeps no change feed; switch it on by ALTER TABLE {work.source.identifier} "
             f"SET TBLPROPERTIES ('{FEED}' = 'true') and run once with apply.mode=full"
         )
+    held = _target(work).snapshot().schema
+    kinds = {name: source.schema[name].dataType.simpleString() for name in work.kept}
+    changed = [f"{name} is {kind} now" for name, kind in kinds.items() if held[name].dataType.simpleString() != kind]
+    if changed:
+        if work.settings.rebuild:
+            return None
+        raise AdaptorError(
+            f"{work.target.where} has the columns of {work.source.where} as they were, and {', '.join(changed)}; "
+            "set apply.rebuild=true to replace it in one commit"
+        )
     last, now = int(properties[VERSION]), int(work.source.version or 0)
     if now < last:
         raise AdaptorError(
@@ -109,7 +112,7 @@ def held_version(work: Work, report: Callable[[str], None]) -> int | None:
     return last
 
 
-def merge_changes(work: Work, changes: DataFrame, versions: tuple[int, int], once: tuple[str, int] | None) -> Merged:
+def merge_changes(work: Work, changes: DataFrame, versions: tuple[int, int], once: tuple[str, int] | None) -> Written:
     """Merge a piece of the change feed into quarantine and target, the latter in one commit.
 
     `versions` of the source are the one that the target holds and the one that it will: the commit
@@ -125,20 +128,20 @@ def merge_changes(work: Work, changes: DataFrame, versions: tuple[int, int], onc
         found = look_at(last)
         new = new_rows(work, changes, last, found)
         _require_mergeable(work, found, new)
-        _switch_on_marks(work, log)
-        transaction = log.start()
-        before = transaction.before
-        if int(before.properties[VERSION]) != since or (once and transaction.seen(*once)):
-            raise _meanwhile(work)
-        if before.rows is None:
-            raise AdaptorError(
-                f"{work.target.where} has files without statistics, so its rows can't be counted; "
-                "run once with apply.mode=full and apply.rebuild=true"
-            )
-        near = [file for file in before.files if found.ids and file.may_hold(work.columns.id, found.low, found.high)]
-        old = stack.enter_context(_cached(_places(work, before.read(near), last)))
         try:
-            _require_one_each(work, old)
+            _switch_on_marks(work, log)
+            transaction = log.start()
+            before = transaction.before
+            if int(before.properties[VERSION]) != since or (once and transaction.seen(*once)):
+                raise _meanwhile(work)
+            if before.rows is None:
+                raise AdaptorError(
+                    f"{work.target.where} has files without statistics, so its rows can't be counted; "
+                    "run once with apply.mode=full and apply.rebuild=true"
+                )
+            near = [f for f in before.files if found.ids and f.may_hold(work.columns.id, found.low, found.high)]
+            old = stack.enter_context(_cached(_places(work, before.read(near), last)))
+            replaced = _one_each(work, old)
             properties = {**before.properties, VERSION: str(version)}
             transaction.define(before.schema, properties, before.metadata["partitionColumns"])
             files = by_arrow(work, new.coalesce(_files(work, found)), transaction)
@@ -146,9 +149,12 @@ def merge_changes(work: Work, changes: DataFrame, versions: tuple[int, int], onc
             some_bad = work.keeps_bad or written < found.there
             bad = stack.enter_context(_cached(bad_rows(work, new))) if some_bad else None
             counted = {} if bad is None else count_reasons(bad)
+            if counted:
+                work.require_width()
             _require_allowed(work, counted)
             if work.lists_bad:
                 _merge_quarantine(work, last, bad)
+            _require_counts(work.at(version), before, replaced, written)
             removed = 0 if found.there == found.ids else old.where("NOT there").count()
             if bad is not None and not work.keeps_bad:
                 removed += old.join(bad, "id", "left_semi").count()
@@ -156,7 +162,7 @@ def merge_changes(work: Work, changes: DataFrame, versions: tuple[int, int], onc
             transaction.commit(provenance(work.at(version)))
         except Conflict as error:
             raise _meanwhile(work) from error
-    return Merged(written, removed, counted)
+    return Written(version, written, counted, sum(counted.values()) if work.lists_bad else 0, removed=removed)
 
 
 @contextmanager
@@ -191,23 +197,23 @@ def _meanwhile(work: Work) -> AdaptorError:
     return AdaptorError(f"another run merges changes into {work.target.where}; when it has ended, run apply again")
 
 
-def require_counts(work: Work) -> None:
-    """`AdaptorError` unless source rows = target rows + quarantined rows, by the logs of the tables."""
+def _require_counts(work: Work, before: Snapshot, old: int, written: int) -> None:
+    """`AdaptorError` unless source rows = target rows + quarantined rows, once this merge is committed."""
     total = work.count(work.snapshot())
-    written = _target(work).snapshot().rows
+    after = (before.rows or 0) - old + written
     listed = work.lists_bad and not work.keeps_bad and work.quarantine.exists(work.spark)
     bad = work.quarantine.read(work.spark).count() if listed else 0
-    if written is None or written + bad != total:
+    if after + bad != total:
         raise AdaptorError(
-            f"{work.source} has {total} rows, {work.target.where} {written} and its quarantine {bad}; "
-            "run once with apply.mode=full and apply.rebuild=true"
+            f"{work.source} has {total} rows, but {work.target.where} would have {after} and its quarantine {bad}; "
+            f"{work.target.where} is as it was: run once with apply.mode=full and apply.rebuild=true"
         )
 
 
 def _require_mergeable(work: Work, found: Found, new: DataFrame) -> None:
     if found.nulls:
         raise AdaptorError(f"{work.source.where} has changed rows without an id; run with apply.mode=full")
-    if found.fed > found.ids and new.count() > found.there:
+    if found.fed > found.there and new.count() > found.there:
         raise _not_unique(work)
 
 
@@ -234,11 +240,12 @@ def _places(work: Work, target: DataFrame, last: DataFrame) -> DataFrame:
     return ids.join(last.select("id", "there"), "id")
 
 
-def _require_one_each(work: Work, old: DataFrame) -> None:
-    """`AdaptorError` where an id stands for several rows of the target."""
+def _one_each(work: Work, old: DataFrame) -> int:
+    """How many rows of the target have changed ids; `AdaptorError` where an id stands for several of them."""
     rows, ids = old.agg(F.count("*"), F.count_distinct("id")).collect()[0]
     if rows > ids:
         raise _not_unique(work)
+    return int(rows)
 
 
 def _merge_quarantine(work: Work, last: DataFrame, bad: DataFrame | None) -> None:

@@ -14,29 +14,32 @@ from adaptor.spark.tables import quoted
 
 
 def _fed(work: Work, changes: DataFrame) -> DataFrame:
-    """What the change feed says of rows afterwards; `__there` whether they are among the source's then."""
-    there = F.col("_change_type") != "delete"
+    """The change feed, and `__there`: whether the row is among the source's afterwards.
+
+    What a row was before an update says that its id is gone, unless a row of the same commit has it too.
+    """
+    there = ~F.col("_change_type").isin("delete", "update_preimage")
     if work.columns.where is not None:
         there = there & F.coalesce(F.expr(work.columns.where), F.lit(False))
-    return changes.where("_change_type <> 'update_preimage'").select("*", there.alias("__there"))
+    return changes.select("*", there.alias("__there"))
 
 
 def last_words(work: Work, changes: DataFrame) -> DataFrame:
     """The last word on each id: `id, version, there, fed`.
 
-    An id that was deleted and inserted in one commit is there. `fed` is how many rows of the feed have it.
+    An id that was deleted and inserted in one commit is there. `fed` is how many rows the feed has for it.
     """
     # One number of both, as Spark aggregates numbers without sorting rows or making objects of them.
     word = 2 * F.col("_commit_version") + F.col("__there").cast("long")
     ids = _fed(work, changes).select(F.col(quoted(work.columns.id)).alias("id"), word.alias("word"))
-    last = ids.groupBy("id").agg(F.max("word").alias("word"), F.count("*").alias("fed"))
+    last = ids.groupBy("id").agg(F.max("word").alias("word"), F.sum(F.col("word") % 2).alias("fed"))
     return last.select("id", F.shiftright("word", 1).alias("version"), (F.col("word") % 2 == 1).alias("there"), "fed")
 
 
 def new_rows(work: Work, changes: DataFrame, last: DataFrame, found: Found) -> DataFrame:
     """The rows that the target gets: `kept, id, embedding`."""
     rows = _fed(work, changes).where("__there")
-    if found.fed == found.ids:
+    if found.fed == found.there:
         return work.prepared(rows)
     named = last.where("there").select("id", F.col("version").alias("_commit_version"))
     return work.prepared(rows, "_commit_version").join(named, ["id", "_commit_version"]).drop("_commit_version")
@@ -53,7 +56,7 @@ class Found:
     """The changed ids at a glance."""
 
     ids: int
-    fed: int  # rows of the feed
+    fed: int  # rows that the feed has for them
     there: int  # ids that the source has afterwards
     low: Any
     high: Any

@@ -50,7 +50,8 @@ def plan_apply(spark: SparkSession, config: Config, report: Callable[[str], None
     work = open_work(spark, config)
     work.require_width()
     source = work.snapshot()
-    location = work.target.location(spark) if work.target.exists(spark) else config.sample.folder
+    there = work.target.is_path or work.target.exists(spark)
+    location = work.target.location(spark) if there else config.sample.folder
     measured = _some(source.files)
     report(f"measuring {len(measured)} of {len(source.files)} files")
     with _scratch(work, source, f"{config.sample.folder.rstrip('/')}/plan-{uuid4().hex}") as staging:

@@ -10,7 +10,6 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from time import time
 from uuid import uuid4
 
 from pyspark.sql import DataFrame, SparkSession
@@ -22,8 +21,7 @@ from adaptor.spark.delta_log import Conflict, DataFile, DeltaLog, Snapshot, Tran
 
 CHUNK_BYTES = "matryoshka.chunk_bytes"
 ABANDONED = "matryoshka.abandoned"
-OVER = "matryoshka.over"  # the build that the target held when this one began
-DEAD = 7 * 24 * 3600  # seconds: a build that nobody has touched for so long is over, as VACUUM has it too
+OVER = "matryoshka.over"  # what the target held when this build began
 BAD_ROWS = StructType([StructField("id", StringType()), StructField("reason", StringType())])
 
 
@@ -75,12 +73,12 @@ class Staging:
     def join(self) -> int | None:
         """The source version of a build that began and was not published, from here on ours; None where there is none.
 
-        It is over too when another build was published meanwhile.
+        It is over too when another build was published meanwhile, or changes were merged.
         """
         found = self.log.snapshot()
         if found.version < 0 or ABANDONED in found.properties:
             return None
-        if self._target.snapshot().properties.get(BUILD, "") != found.properties.get(OVER, ""):
+        if _held(self._target.snapshot()) != found.properties.get(OVER):
             return None
         self._build = found.properties[BUILD]
         return int(found.properties[VERSION])
@@ -89,8 +87,7 @@ class Staging:
         self, schema: StructType, properties: Mapping[str, str], partitioned_by: Sequence[str], chunk_bytes: int
     ) -> bool:
         """An empty build; False where another run has just begun one, or goes on with it."""
-        over = self._target.snapshot().properties.get(BUILD, "")
-        build = {BUILD: uuid4().hex, CHUNK_BYTES: str(chunk_bytes), OVER: over}
+        build = {BUILD: uuid4().hex, CHUNK_BYTES: str(chunk_bytes), OVER: _held(self._target.snapshot())}
         transaction = self.log.start()
         try:
             transaction.define(schema, {**properties, **build}, partitioned_by)
@@ -180,6 +177,8 @@ class Staging:
                 f"{self._location} went from version {ours[VERSION]} to {before.version} while its rows were adapted; "
                 "nothing was changed: run apply again, when nothing else writes to it"
             )
+        if _held(before) != staged.properties[OVER]:
+            raise self._overtaken()
         if before.version >= 0:
             allow(before.properties)
         properties = merged(before.properties if before.version >= 0 else {}, ours, in_place)
@@ -190,17 +189,18 @@ class Staging:
             transaction.commit(note)
         except Conflict as error:
             if self._target.snapshot().properties.get(BUILD) != self._build:
-                raise AdaptorError(
-                    f"something else wrote to {self._location} while this build was published; nothing was changed: "
-                    "run apply again"
-                ) from error
-        self._forget_others()
+                raise self._overtaken() from error
 
-    def _forget_others(self) -> None:
-        """The logs of builds that nobody goes on with; VACUUM takes their files."""
-        for name, touched in self.log.siblings():
-            if name.startswith("staging-") and not name.startswith(self.folder) and time() - touched > DEAD:
-                DeltaLog(self._spark, f"{self._location}/{name}").delete_log()
+    def _overtaken(self) -> AdaptorError:
+        return AdaptorError(
+            f"something else wrote to {self._location} while this build was made; nothing was changed: run apply again"
+        )
+
+
+def _held(target: Snapshot) -> str:
+    """What the target holds: which build, and the source's version that has been merged into it since."""
+    properties = target.properties if target.version >= 0 else {}
+    return f"{properties.get(BUILD, '')} {properties.get(VERSION, '')}"
 
 
 def _once(build: str, chunk: Chunk) -> str:

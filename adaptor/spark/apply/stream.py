@@ -8,11 +8,13 @@ from pyspark.errors import StreamingQueryException
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from adaptor.spark.apply.changes import Merged, broken_feed, held_version, merge_changes, require_counts
+from adaptor.spark.apply.changes import broken_feed, held_version, is_lost, merge_changes
 from adaptor.spark.apply.full import Written, build
 from adaptor.spark.apply.target import BUILD, VERSION
 from adaptor.spark.apply.work import Work
 from adaptor.spark.delta_log import DeltaLog
+
+MOST_FILES = 2**31 - 1
 
 
 def apply_stream(work: Work, report: Callable[[str], None]) -> Written:
@@ -30,7 +32,7 @@ def apply_stream(work: Work, report: Callable[[str], None]) -> Written:
         report(f"{work.target.where} holds {work.source} already: nothing to do")
         return Written(last, 0, {}, 0)
     made = target.snapshot().properties[BUILD]
-    merges: list[Merged] = []
+    merges: list[Written] = []
     failed: list[Exception] = []
 
     def merge(batch: DataFrame, number: int) -> None:
@@ -41,29 +43,32 @@ def apply_stream(work: Work, report: Callable[[str], None]) -> Written:
             raise
 
     def merge_new(batch: DataFrame, number: int) -> None:
-        held = int(target.snapshot().properties[VERSION])
+        before = target.snapshot()
+        held = int(before.properties[VERSION])
         new = batch.where(F.col("_commit_version") > held)  # an incremental run may have been here
         version = new.agg(F.max("_commit_version")).collect()[0][0]
         if version is not None:
             report(f"merging the changes up to version {version} into {work.target.where}")
-            once = f"stream of {made} after {held}"  # a checkpoint that was lost counts its batches from 0 again
+            # A checkpoint that was lost counts its batches from 0 again, and a target that was restored is as it was.
+            once = f"stream of {made} after {held}, at {before.version}"
             merges.append(merge_changes(work, new, (held, int(version)), (once, number)))
 
+    # Delta cuts what there is into batches by files, also within a commit, whose rest would count as merged.
     reader = work.spark.readStream.format("delta").option("readChangeFeed", "true").option("startingVersion", last + 1)
+    reader = reader.option("maxFilesPerTrigger", MOST_FILES)
     changes = reader.load(work.source.path) if work.source.is_path else reader.table(work.source.where)
     writer = changes.writeStream.trigger(availableNow=True).foreachBatch(merge)
     query = writer.option("checkpointLocation", f"{location}/_matryoshka/stream-{made}").start()
     try:
         query.awaitTermination()
     except StreamingQueryException as error:
-        raise failed[0] if failed else broken_feed(work, last, error) from error
+        found = failed[0] if failed else error
+        raise broken_feed(work, last, found) if is_lost(found) else found from error
     if not merges:
         report(f"no changes came; if {work.target.where} was restored, run once with apply.mode=incremental")
-    version = int(target.snapshot().properties[VERSION])
-    require_counts(work.at(version))
     bad_rows: dict[str, int] = {}
     for merged in merges:
         for why, count in merged.bad_rows.items():
             bad_rows[why] = bad_rows.get(why, 0) + count
-    written, removed = (sum(getattr(merged, name) for merged in merges) for name in ("written", "removed"))
-    return Written(version, written, bad_rows, sum(bad_rows.values()), removed=removed)
+    rows, quarantined, removed = (sum(getattr(m, name) for m in merges) for name in ("rows", "quarantined", "removed"))
+    return Written(int(target.snapshot().properties[VERSION]), rows, bad_rows, quarantined, removed)

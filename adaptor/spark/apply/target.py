@@ -32,6 +32,7 @@ from adaptor.spark.tables import TableRef, quoted
 
 SKIPPABLE = (NumericType, StringType, DateType, TimestampType, TimestampNTZType)  # Delta refuses all others by name
 OURS = ("matryoshka.", "delta.constraints.matryoshka_")
+MAPPING = "delta.columnMapping.mode"
 FINGERPRINT, BUILD, VERSION = "matryoshka.fingerprint", "matryoshka.build", "matryoshka.source_version"
 SOURCE_COLUMNS = "matryoshka.source_columns"  # that the source had at that version
 ITEMS: dict[str, DataType] = {
@@ -79,6 +80,8 @@ def target_properties(work: Work, source: Snapshot, schema: StructType) -> dict[
     partitions = source.metadata["partitionColumns"] if work.in_place else []
     plain = [f.name for f in schema if isinstance(f.dataType, SKIPPABLE) and f.name not in partitions]
     found["delta.dataSkippingStatsColumns"] = ",".join(map(quoted, plain))
+    if not work.in_place:
+        found[MAPPING] = "none"  # whatever a session gives new tables: files are added by the names of their columns
     if work.settings.mode != "full":
         found["delta.enableDeletionVectors"] = "true"  # a night's changes touch rows, not whole files
     return found
@@ -110,6 +113,8 @@ def require_replaceable(work: Work, before: Mapping[str, str]) -> None:
         return
     if "matryoshka.source" not in before:
         raise AdaptorError(f"{work.target.where} is a table that apply did not write; name another apply.target")
+    if before.get(MAPPING, "none") != "none" and not work.in_place:
+        raise AdaptorError(f"{work.target.where} maps its columns' names by now; name another apply.target")
     stamp = before.get(FINGERPRINT, work.kernel.adaptor.fingerprint)
     made = {key: before.get(f"matryoshka.{key}", getattr(work.kernel, key)) for key in ("layout", "encoding")}
     differs = [f"{key} {found}" for key, found in made.items() if found != getattr(work.kernel, key)]

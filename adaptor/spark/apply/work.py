@@ -146,5 +146,6 @@ def _require_apart(work: Work) -> None:
     if work.target.identifier == work.quarantine.identifier:
         raise AdaptorError(f"apply.target and apply.quarantine are both {work.target}; name another table")
     there = work.lists_bad and work.quarantine.exists(work.spark)
-    if there and "matryoshka.source" not in work.quarantine.properties(work.spark):
-        raise AdaptorError(f"{work.quarantine} is a table that apply did not write; name another apply.quarantine")
+    found = work.quarantine.properties(work.spark) if there else {}
+    if there and ("matryoshka.source" not in found or "matryoshka.build" in found):
+        raise AdaptorError(f"{work.quarantine} is no quarantine that apply wrote; name another apply.quarantine")

@@ -47,16 +47,6 @@ class DeltaLog:
         transaction = self._log.startTransaction()
         return Transaction(self._spark, transaction, self._wrapped(transaction.snapshot()))
 
-    def siblings(self) -> list[tuple[str, float]]:
-        """What lies beside the table's folder: names, and when its log was last written to, in s since 1970."""
-        parent = self._log.dataPath().getParent()
-        found = []
-        for name in (status.getPath().getName() for status in self._files(parent).listStatus(parent)):
-            log = self._jvm.org.apache.hadoop.fs.Path(parent, f"{name}/_delta_log")
-            if self._files(log).exists(log):
-                found.append((name, self._files(log).getFileStatus(log).getModificationTime() / 1000))
-        return found
-
     def missing(self, files: Sequence[DataFile]) -> list[str]:
         """Paths of those files of the table that are not there."""
         paths = [unquote(file.path) for file in files]
@@ -75,10 +65,6 @@ class DeltaLog:
     def delete_folder(self) -> None:
         """Delete everything in the folder: only where no table refers to it."""
         self._files(self._log.dataPath()).delete(self._log.dataPath(), True)
-
-    def delete_log(self) -> None:
-        """Forget the table; its files stay."""
-        self._files(self._log.logPath()).delete(self._log.logPath(), True)
 
     def _files(self, path: Any) -> Any:
         return path.getFileSystem(self._log.newDeltaHadoopConf())

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from urllib.parse import unquote, urlparse
 
+from pyspark.sql.types import ByteType, IntegerType, LongType, ShortType, StringType
+
 from adaptor.spark.apply.engines.frames import by_arrow, write_frame
 from adaptor.spark.apply.engines.parquet import Output, Split, adapt_splits
 from adaptor.spark.apply.engines.writing import action_of, kept_schema
@@ -19,12 +21,15 @@ from adaptor.spark.delta_log import DataFile, Snapshot
 
 UNIT_BYTES = 128 << 20  # of source files, an output file, at most: what Spark gives a task too
 LEAST_UNIT_BYTES = 32 << 20  # smaller files only where there is no more
-HARMLESS = {
-    "appendOnly", "invariants", "checkConstraints", "changeDataFeed", "deletionVectors", "timestampNtz",
-    "v2Checkpoint", "vacuumProtocolCheck", "inCommitTimestamp", "domainMetadata", "clustering", "rowTracking",
-    "generatedColumns", "allowColumnDefaults", "identityColumns",
-}  # fmt: skip
-"""Table features that don't change how a data file without deletions is read."""
+HARMLESS = {"deletionVectors", "timestampNtz", "v2Checkpoint", "vacuumProtocolCheck"}
+"""Features for readers that don't change how a data file without deletions is read."""
+ID_TYPES = (
+    ByteType,
+    ShortType,
+    IntegerType,
+    LongType,
+    StringType,
+)  # by Arrow and by Spark: quarantined ids are text
 
 
 def why_not(work: Work, source: Snapshot) -> str | None:
@@ -39,6 +44,8 @@ def why_not(work: Work, source: Snapshot) -> str | None:
     partitions = set(source.metadata["partitionColumns"]) & {*work.kept, work.columns.embedding}
     if partitions:
         return f"{', '.join(sorted(partitions))} stands in the folders' names, not in the files"
+    if not isinstance(source.schema[work.columns.id].dataType, ID_TYPES):
+        return f"the id is {source.schema[work.columns.id].dataType.simpleString()}"
     return None
 
 

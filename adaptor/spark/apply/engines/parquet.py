@@ -67,12 +67,12 @@ def adapt_splits(
     with ParquetFile(folder, schema, kept.names) as good, ParquetFile(bad_folder, bad_schema, ["id", "reason"]) as bad:
         for batch in batches(splits, list(dict.fromkeys([*kept.names, id_column, embedding])), kernel.rows_per_batch):
             seen += len(batch)
-            ids = batch.column(id_column)
-            adapted = kernel(batch.column(embedding))
+            ids = _column(batch, id_column, pa.null())
+            adapted = kernel(_column(batch, embedding, pa.list_(pa.float32())))
             reasons = adapted.reasons
             if ids.null_count:
                 reasons = pc.if_else(ids.is_null(), "the id is null", reasons)
-            columns = [batch.column(f.name).cast(f.type) for f in kept]
+            columns = [_column(batch, f.name, f.type).cast(f.type) for f in kept]
             rows = pa.RecordBatch.from_arrays([*columns, *adapted.columns], schema=schema)
             if reasons.null_count < len(batch):
                 listed = pa.RecordBatch.from_arrays([ids.cast(pa.string()), reasons], schema=bad_schema)
@@ -82,12 +82,19 @@ def adapt_splits(
     return Output(seen, good.written, bad.written)
 
 
+def _column(batch: pa.RecordBatch, name: str, kind: pa.DataType) -> pa.Array:
+    """Nulls where the file is older than the column."""
+    return batch.column(name) if name in batch.schema.names else pa.nulls(len(batch), kind)
+
+
 def batches(splits: Sequence[Split], columns: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
     """The columns of all row groups, at most `rows` rows at a time."""
     for split in splits:
         fs, path = fsspec.core.url_to_fs(split.path)
         source = path if "file" in _protocols(fs) else fs.open(path, "rb")
-        with parquet.ParquetFile(source, buffer_size=READ_BUFFER, pre_buffer=False) as file:
+        # Spark's old kind of timestamp counts nanoseconds, in which a year 9999 would not fit.
+        options = {"buffer_size": READ_BUFFER, "pre_buffer": False, "coerce_int96_timestamp_unit": "us"}
+        with parquet.ParquetFile(source, **options) as file:
             groups = [number for number in range(file.num_row_groups) if _within(file.metadata, number, split)]
             if groups:
                 yield from file.iter_batches(rows, row_groups=groups, columns=list(columns), use_threads=False)

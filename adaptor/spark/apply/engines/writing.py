@@ -28,7 +28,7 @@ from pyspark.sql.types import (
 )
 
 from adaptor.spark.apply.engines.parquet import ParquetFile, Written
-from adaptor.spark.apply.target import OURS
+from adaptor.spark.apply.target import MAPPING, OURS
 from adaptor.spark.apply.work import Work
 from adaptor.spark.delta_log import DataFile, Snapshot
 
@@ -38,8 +38,14 @@ PLAIN = (
     BooleanType, ByteType, ShortType, IntegerType, LongType, FloatType, DoubleType, DecimalType,
     StringType, DateType, TimestampType, TimestampNTZType,
 )  # fmt: skip
-HARMLESS = ("delta.dataSkippingStatsColumns", "delta.enableDeletionVectors", "delta.enableChangeDataFeed")
-"""Table properties that ask nothing of who writes a data file."""
+HARMLESS = (
+    "delta.dataSkipping", "delta.enableDeletionVectors", "delta.enableChangeDataFeed", "delta.checkpoint",
+    "delta.logRetentionDuration", "delta.deletedFileRetentionDuration", "delta.enableExpiredLogCleanup",
+    "delta.autoOptimize", "delta.targetFileSize", "delta.isolationLevel",
+)  # fmt: skip
+"""Delta's table properties, or how they begin, that ask nothing of who writes a data file."""
+
+UNMAPPED = (MAPPING, "none")
 
 
 def on_shared_folders(*locations: str) -> bool:
@@ -54,9 +60,10 @@ def why_not(work: Work, kept: StructType, table: Snapshot) -> str | None:
         return f"column {odd[0].name!r} is {odd[0].dataType.simpleString()}"
     if work.in_place:
         return "in place every column keeps what Delta knows of it"
-    asked = sorted(key for key in table.properties if not key.startswith((*OURS, *HARMLESS)))
+    asked = {key for key, value in table.properties.items() if key.startswith("delta.") and (key, value) != UNMAPPED}
+    asked = {key for key in asked if not key.startswith((*OURS, *HARMLESS))}
     if asked:
-        return f"the target has {', '.join(asked)}"
+        return f"the target has {', '.join(sorted(asked))}"
     others = any(set(field.metadata) - {"comment"} for field in table.schema) or table.metadata["partitionColumns"]
     if others or table.schema.names != [*kept.names, *work.kernel.schema.names]:
         return "the target's columns are not those that apply made"
