@@ -134,6 +134,19 @@ def test_a_target_that_the_session_makes_otherwise(bench):
     assert bench.rows("mapped") == bench.rows("widened") == bench.rows("plain")
 
 
+def test_a_session_that_gathers_no_statistics(bench):
+    bench.save(vectors(10))
+    collect = "spark.databricks.delta.stats.collect"
+    bench.spark.conf.set(collect, "false")
+    try:
+        with pytest.raises(AdaptorError, match=f"leave {collect} on"):
+            bench.apply("nested", engine="pandas_udf")
+        bench.apply("direct")
+    finally:
+        bench.spark.conf.unset(collect)
+    assert len(bench.rows("direct")) == 10
+
+
 def test_a_partitioned_source(bench):
     bench.spark.sql(
         "SELECT id, id % 3 AS part, ARRAY_REPEAT(CAST(id + 1 AS FLOAT), 32) AS embedding FROM RANGE(30)"

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from delta.tables import DeltaTable
+from py4j.protocol import Py4JJavaError
 from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import ArrayType, DataType, DoubleType, FloatType
@@ -138,4 +139,5 @@ def write_table(df: DataFrame, table: TableRef, properties: Mapping[str, str]) -
 
 def first_line(error: Exception) -> str:
     """The sentence of an error, without its trace."""
-    return re.split(r"[\n;]", str(error).strip())[0]
+    said = error.java_exception.toString() if isinstance(error, Py4JJavaError) else str(error)
+    return re.split(r"[\n;]", said.strip())[0]

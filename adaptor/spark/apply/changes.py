@@ -59,7 +59,7 @@ def is_lost(error: Exception) -> bool:
 
 
 def broken_feed(work: Work, last: int, error: Exception) -> AdaptorError:
-    """What to say then."""
+    """What to say where changes can't be read."""
     return AdaptorError(
         f"the change feed of {work.source.where} can't be followed from version {last + 1} ({first_line(error)}); "
         "run once with apply.mode=full"
@@ -90,9 +90,8 @@ def held_version(work: Work, report: Callable[[str], None]) -> int | None:
             f"{work.source.where} keeps no change feed; switch it on by ALTER TABLE {work.source.identifier} "
             f"SET TBLPROPERTIES ('{FEED}' = 'true') and run once with apply.mode=full"
         )
-    held = _target(work).snapshot().schema
-    kinds = {name: source.schema[name].dataType.simpleString() for name in work.kept}
-    changed = [f"{name} is {kind} now" for name, kind in kinds.items() if held[name].dataType.simpleString() != kind]
+    kinds, held = ({f.name: f.dataType.simpleString() for f in t.schema} for t in (source, _target(work).snapshot()))
+    changed = [f"{name} is {kinds[name]} now" for name in work.kept if held.get(name) != kinds[name]]
     if changed:
         if work.settings.rebuild:
             return None

@@ -139,8 +139,13 @@ class Staging:
         self.bad_log.delete_folder()
 
     def rows(self) -> int:
-        """Rows that were staged; every file of ours has statistics."""
-        return self._ours(self.log.snapshot()).rows or 0
+        """Rows that were staged; `AdaptorError` where the session gathers no statistics."""
+        found = self._ours(self.log.snapshot()).rows
+        if found is None:
+            raise AdaptorError(
+                "rows can't be counted without statistics; leave spark.databricks.delta.stats.collect on"
+            )
+        return found
 
     def bad_rows(self) -> DataFrame | None:
         """`id, reason` of the bad rows of all chunks; None where there are none."""

@@ -23,13 +23,8 @@ UNIT_BYTES = 128 << 20  # of source files, an output file, at most: what Spark g
 LEAST_UNIT_BYTES = 32 << 20  # smaller files only where there is no more
 HARMLESS = {"deletionVectors", "timestampNtz", "v2Checkpoint", "vacuumProtocolCheck"}
 """Features for readers that don't change how a data file without deletions is read."""
-ID_TYPES = (
-    ByteType,
-    ShortType,
-    IntegerType,
-    LongType,
-    StringType,
-)  # by Arrow and by Spark: quarantined ids are text
+ID_TYPES = (ByteType, ShortType, IntegerType, LongType, StringType)
+"""Of which Arrow and Spark make the same text, as ids are in the quarantine."""
 
 
 def why_not(work: Work, source: Snapshot) -> str | None:
