@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,9 +53,18 @@ class Bench:
     def rows(self, name: str) -> list[Row]:
         return self.spark.read.format("delta").load(str(self.folder / name)).orderBy("id").collect()
 
-    def sql(self, text: str) -> list[Row]:
-        """SQL in which `docs` is the source."""
-        return self.spark.sql(text.replace("docs", f"delta.`{self.docs}`")).collect()
+    def sql(self, text: str, name: str = "docs") -> list[Row]:
+        """SQL in which `name` is that table, `docs` the source."""
+        return self.spark.sql(text.replace(name, f"delta.`{self.folder / name}`")).collect()
+
+    @contextmanager
+    def setting(self, key: str, value: str) -> Iterator[None]:
+        """The session with another setting."""
+        self.spark.conf.set(key, value)
+        try:
+            yield
+        finally:
+            self.spark.conf.unset(key)
 
     def files(self, name: str) -> set[str]:
         """Data files of a table."""

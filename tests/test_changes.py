@@ -90,15 +90,14 @@ def test_a_merge_marks_rows_and_writes_only_new_ones(bench):
 
 def test_a_target_with_rules_of_its_own_has_them_kept(bench):
     bench.apply("nested", mode="incremental")
-    table = f"delta.`{bench.folder}/nested`"
-    bench.spark.sql(f"ALTER TABLE {table} ADD CONSTRAINT polite CHECK (title <> 'rude')")
+    bench.sql("ALTER TABLE nested ADD CONSTRAINT polite CHECK (title <> 'rude')", "nested")
     before = bench.rows("nested")
     bench.sql("UPDATE docs SET title = 'rude' WHERE id = 'd001'")
     with pytest.raises(Exception, match="polite"):
         bench.apply("nested", mode="incremental")
     assert bench.rows("nested") == before
     bench.sql("UPDATE docs SET title = 'kind' WHERE id = 'd001'")
-    bench.spark.sql(f"ALTER TABLE {table} ADD COLUMN mine STRING")
+    bench.sql("ALTER TABLE nested ADD COLUMN mine STRING", "nested")
     bench.apply("nested", mode="incremental")
     assert [row.id for row in bench.rows("nested") if row.title == "kind"] == ["d001"]
     assert [row[:2] for row in bench.rows("nested")[2:]] == [row[:2] for row in before[2:]]
@@ -106,13 +105,8 @@ def test_a_target_with_rules_of_its_own_has_them_kept(bench):
 
 def test_a_target_without_statistics_is_left_alone(bench):
     bench.apply("nested", mode="incremental")
-    table = f"delta.`{bench.folder}/nested`"
-    collect = "spark.databricks.delta.stats.collect"
-    bench.spark.conf.set(collect, "false")
-    try:
-        bench.spark.sql(f"UPDATE {table} SET title = 'mine' WHERE id = 'd002'")
-    finally:
-        bench.spark.conf.unset(collect)
+    with bench.setting("spark.databricks.delta.stats.collect", "false"):
+        bench.sql("UPDATE nested SET title = 'mine' WHERE id = 'd002'", "nested")
     before = bench.rows("nested")
     bench.sql("UPDATE docs SET title = 'new' WHERE id = 'd001'")
     with pytest.raises(AdaptorError, match=r"files without statistics.*apply.rebuild=true"):
@@ -148,7 +142,7 @@ def test_a_target_that_was_restored_gets_the_changes_again(bench):
     bench.apply("nested", mode="incremental")
     bench.sql("UPDATE docs SET title = 'new'")
     bench.apply("nested", mode="incremental")
-    bench.spark.sql(f"RESTORE TABLE delta.`{bench.folder}/nested` TO VERSION AS OF 0")
+    bench.sql("RESTORE TABLE nested TO VERSION AS OF 0", "nested")
     assert {row.title for row in bench.rows("nested")} != {"new"}
     bench.apply("nested", mode="incremental")
     assert {row.title for row in bench.rows("nested")} == {"new"}
@@ -246,8 +240,7 @@ def test_an_unfinished_build_that_changes_have_overtaken(bench, monkeypatch):
 
 def test_a_target_whose_names_are_mapped_by_now(bench):
     bench.apply("nested", mode="incremental")
-    table = f"delta.`{bench.folder}/nested`"
-    bench.spark.sql(f"ALTER TABLE {table} SET TBLPROPERTIES ('delta.columnMapping.mode' = 'name')")
+    bench.sql("ALTER TABLE nested SET TBLPROPERTIES ('delta.columnMapping.mode' = 'name')", "nested")
     before = bench.rows("nested")
     bench.sql("DELETE FROM docs WHERE id = 'd002'")
     for mode in ("full", "incremental"):
@@ -309,7 +302,7 @@ def test_another_table_in_the_place_of_the_source(bench):
 def test_commits_that_change_no_row(bench):
     bench.apply("nested", mode="incremental")
     before = bench.rows("nested")
-    bench.spark.sql(f"OPTIMIZE delta.`{bench.folder}/docs`")
+    bench.sql("OPTIMIZE docs")
     bench.sql("ALTER TABLE docs SET TBLPROPERTIES ('note' = 'nothing new')")
     applied = bench.apply("nested", mode="incremental")
     assert (applied.written, applied.removed) == (0, 0)

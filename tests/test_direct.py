@@ -120,16 +120,12 @@ def test_a_target_that_the_session_makes_otherwise(bench):
     """Files that tasks write name their columns, and are all that the target gets."""
     bench.save(vectors(100))
     defaults = "spark.databricks.delta.properties.defaults"
-    try:
-        bench.spark.conf.set(f"{defaults}.columnMapping.mode", "name")
+    with bench.setting(f"{defaults}.columnMapping.mode", "name"):
         bench.apply("mapped")
         assert "engine direct" in bench.said[-1]
-        bench.spark.conf.set(f"{defaults}.enableTypeWidening", "true")
-        bench.apply("widened")
-        assert bench.said[0] == "engine arrow, not direct: the target has delta.enableTypeWidening"
-    finally:
-        bench.spark.conf.unset(f"{defaults}.columnMapping.mode")
-        bench.spark.conf.unset(f"{defaults}.enableTypeWidening")
+        with bench.setting(f"{defaults}.enableTypeWidening", "true"):
+            bench.apply("widened")
+            assert bench.said[0] == "engine arrow, not direct: the target has delta.enableTypeWidening"
     bench.apply("plain")
     assert bench.rows("mapped") == bench.rows("widened") == bench.rows("plain")
 
@@ -137,13 +133,10 @@ def test_a_target_that_the_session_makes_otherwise(bench):
 def test_a_session_that_gathers_no_statistics(bench):
     bench.save(vectors(10))
     collect = "spark.databricks.delta.stats.collect"
-    bench.spark.conf.set(collect, "false")
-    try:
+    with bench.setting(collect, "false"):
         with pytest.raises(AdaptorError, match=f"leave {collect} on"):
             bench.apply("nested", engine="pandas_udf")
         bench.apply("direct")
-    finally:
-        bench.spark.conf.unset(collect)
     assert len(bench.rows("direct")) == 10
 
 

@@ -34,6 +34,12 @@ def reason(id_column: str, embedding: str, width: int) -> Column:
     )
 
 
+def bad_rows(rows: DataFrame, width: int) -> DataFrame:
+    """`id, reason` of the bad ones among `id, embedding`."""
+    found = rows.select("id", reason("id", "embedding", width).alias("reason"))
+    return found.where("reason IS NOT NULL")
+
+
 def stratum(column: str | None) -> Column:
     """The stratum of a row: `column` as a string, and rows without one a stratum of their own."""
     return F.lit(NO_STRATUM) if column is None else F.coalesce(F.col(column).cast("string"), F.lit(NO_STRATUM))

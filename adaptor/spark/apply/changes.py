@@ -15,12 +15,12 @@ from pyspark.sql import functions as F
 from adaptor.errors import AdaptorError
 from adaptor.spark.apply.engines.direct import UNIT_BYTES
 from adaptor.spark.apply.engines.frames import by_arrow
-from adaptor.spark.apply.feed import Found, bad_rows, last_words, look_at, new_rows
+from adaptor.spark.apply.feed import Found, last_words, look_at, new_rows
 from adaptor.spark.apply.full import Written, build, lost_files
 from adaptor.spark.apply.target import BUILD, SOURCE_COLUMNS, VERSION, provenance, require_replaceable
 from adaptor.spark.apply.work import Work
-from adaptor.spark.delta_log import Conflict, DeltaLog, Snapshot
-from adaptor.spark.rows import count_reasons, told
+from adaptor.spark.delta_log import Conflict, DeltaLog
+from adaptor.spark.rows import bad_rows, count_reasons, told
 from adaptor.spark.tables import first_line, quoted, write_table
 
 FEED = "delta.enableChangeDataFeed"
@@ -71,8 +71,9 @@ def held_version(work: Work, report: Callable[[str], None]) -> int | None:
 
     Raises `AdaptorError` where changes can't be followed from there.
     """
-    properties = _target(work).snapshot().properties if work.target.exists(work.spark) else {}
-    if not properties or (BUILD not in properties and "matryoshka.source" in properties):
+    held = _target(work).snapshot() if work.target.exists(work.spark) else None
+    properties = held.properties if held else {}
+    if held is None or not properties or (BUILD not in properties and "matryoshka.source" in properties):
         report(f"there is no {work.target.where} yet: it is built from all rows")
         return None
     require_replaceable(work, properties)
@@ -90,8 +91,8 @@ def held_version(work: Work, report: Callable[[str], None]) -> int | None:
             f"{work.source.where} keeps no change feed; switch it on by ALTER TABLE {work.source.identifier} "
             f"SET TBLPROPERTIES ('{FEED}' = 'true') and run once with apply.mode=full"
         )
-    kinds, held = ({f.name: f.dataType.simpleString() for f in t.schema} for t in (source, _target(work).snapshot()))
-    changed = [f"{name} is {kinds[name]} now" for name in work.kept if held.get(name) != kinds[name]]
+    then, kinds = ({f.name: f.dataType.simpleString() for f in table.schema} for table in (held, source))
+    changed = [f"{name} is {kinds[name]} now" for name in work.kept if then.get(name) != kinds[name]]
     if changed:
         if work.settings.rebuild:
             return None
@@ -133,7 +134,8 @@ def merge_changes(work: Work, changes: DataFrame, versions: tuple[int, int], onc
             before = transaction.before
             if int(before.properties[VERSION]) != since or (once and transaction.seen(*once)):
                 raise _meanwhile(work)
-            if before.rows is None:
+            rows = before.rows
+            if rows is None:
                 raise AdaptorError(
                     f"{work.target.where} has files without statistics, so its rows can't be counted; "
                     "run once with apply.mode=full and apply.rebuild=true"
@@ -146,14 +148,14 @@ def merge_changes(work: Work, changes: DataFrame, versions: tuple[int, int], onc
             files = by_arrow(work, new.coalesce(_files(work, found)), transaction)
             written = sum(file.rows or 0 for file in files)
             some_bad = work.keeps_bad or written < found.there
-            bad = stack.enter_context(_cached(bad_rows(work, new))) if some_bad else None
+            bad = stack.enter_context(_cached(bad_rows(new, work.kernel.adaptor.width))) if some_bad else None
             counted = {} if bad is None else count_reasons(bad)
             if counted:
                 work.require_width()
             _require_allowed(work, counted)
             if work.lists_bad:
                 _merge_quarantine(work, last, bad)
-            _require_counts(work.at(version), before, replaced, written)
+            _require_counts(work.at(version), rows - replaced + written)
             removed = 0 if found.there == found.ids else old.where("NOT there").count()
             if bad is not None and not work.keeps_bad:
                 removed += old.join(bad, "id", "left_semi").count()
@@ -196,11 +198,10 @@ def _meanwhile(work: Work) -> AdaptorError:
     return AdaptorError(f"another run merges changes into {work.target.where}; when it has ended, run apply again")
 
 
-def _require_counts(work: Work, before: Snapshot, old: int, written: int) -> None:
-    """`AdaptorError` unless source rows = target rows + quarantined rows, once this merge is committed."""
+def _require_counts(work: Work, after: int) -> None:
+    """`AdaptorError` unless source rows = quarantined rows + the rows that the target has `after` this merge."""
     total = work.count(work.snapshot())
-    after = (before.rows or 0) - old + written
-    listed = work.lists_bad and not work.keeps_bad and work.quarantine.exists(work.spark)
+    listed = work.lists_bad and work.quarantine.exists(work.spark)
     bad = work.quarantine.read(work.spark).count() if listed else 0
     if after + bad != total:
         raise AdaptorError(

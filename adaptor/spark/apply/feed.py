@@ -9,7 +9,6 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from adaptor.spark.apply.work import Work
-from adaptor.spark.rows import reason
 from adaptor.spark.tables import quoted
 
 
@@ -43,12 +42,6 @@ def new_rows(work: Work, changes: DataFrame, last: DataFrame, found: Found) -> D
         return work.prepared(rows)
     named = last.where("there").select("id", F.col("version").alias("_commit_version"))
     return work.prepared(rows, "_commit_version").join(named, ["id", "_commit_version"]).drop("_commit_version")
-
-
-def bad_rows(work: Work, new: DataFrame) -> DataFrame:
-    """`id, reason` of the bad ones among the new rows."""
-    why = reason("id", "embedding", work.kernel.adaptor.width)
-    return new.select("id", why.alias("reason")).where("reason IS NOT NULL")
 
 
 @dataclass(frozen=True)

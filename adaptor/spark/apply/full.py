@@ -125,8 +125,9 @@ def chunk_bytes(work: Work) -> int:
 
 def _build(work: Work, staging: Staging, location: str, report: Callable[[str], None]) -> Written:
     source = work.snapshot()
-    engine = choose(work, source, staging.log.snapshot(), location, report)
-    chunks = cut(source.files, int(staging.properties[CHUNK_BYTES]))
+    table = staging.table
+    engine = choose(work, source, table, location, report)
+    chunks = cut(source.files, int(table.properties[CHUNK_BYTES]))
     total = source.rows if work.columns.where is None else None
     report(f"writing {total or 'some'} rows of {work.source} to {work.target}, engine {engine}, {len(chunks)} chunks")
     with Bar(total, report) as bar:

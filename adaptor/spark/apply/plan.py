@@ -55,7 +55,7 @@ def plan_apply(spark: SparkSession, config: Config, report: Callable[[str], None
     measured = _some(source.files)
     report(f"measuring {len(measured)} of {len(source.files)} files")
     with _scratch(work, source, f"{config.sample.folder.rstrip('/')}/plan-{uuid4().hex}") as staging:
-        engine = choose(work, source, staging.log.snapshot(), location, report)
+        engine = choose(work, source, staging.table, location, report)
         clock = Clock(spark)
         seen = ENGINES[engine](work, source, Chunk(0, tuple(measured)), staging) or 0
         seconds = clock.task_seconds()

@@ -66,9 +66,9 @@ class Staging:
         self._build = ""
 
     @property
-    def properties(self) -> dict[str, str]:
-        """The build's properties; `AdaptorError` where another run has begun anew or given it up."""
-        return self._ours(self.log.snapshot()).properties
+    def table(self) -> Snapshot:
+        """What is staged by now; `AdaptorError` where another run has begun the build anew or given it up."""
+        return self._ours(self.log.snapshot())
 
     def join(self) -> int | None:
         """The source version of a build that began and was not published, from here on ours; None where there is none.
@@ -107,7 +107,7 @@ class Staging:
     def started_bad(self, chunk: Chunk) -> Transaction | None:
         """The same for its bad rows."""
         transaction = self.bad_log.start()
-        if transaction.before.properties.get(BUILD) != self.properties[BUILD]:
+        if transaction.before.properties.get(BUILD) != self.table.properties[BUILD]:
             transaction.define(BAD_ROWS, {BUILD: self._build})
             transaction.remove_all()  # those of a build before
         return None if transaction.seen(_once(self._build, chunk)) else transaction
@@ -140,7 +140,7 @@ class Staging:
 
     def rows(self) -> int:
         """Rows that were staged; `AdaptorError` where the session gathers no statistics."""
-        found = self._ours(self.log.snapshot()).rows
+        found = self.table.rows
         if found is None:
             raise AdaptorError(
                 "rows can't be counted without statistics; leave spark.databricks.delta.stats.collect on"
@@ -150,7 +150,7 @@ class Staging:
     def bad_rows(self) -> DataFrame | None:
         """`id, reason` of the bad rows of all chunks; None where there are none."""
         found = self.bad_log.snapshot()
-        if found.version < 0 or found.properties[BUILD] != self.properties[BUILD] or not found.files:
+        if found.version < 0 or found.properties[BUILD] != self.table.properties[BUILD] or not found.files:
             return None
         return found.read(found.files)
 
@@ -174,7 +174,7 @@ class Staging:
         before = transaction.before
         if before.version >= 0 and before.properties.get(BUILD) == self._build:
             return
-        staged = self._ours(self.log.snapshot())
+        staged = self.table
         ours = {key: value for key, value in staged.properties.items() if key not in (CHUNK_BYTES, OVER)}
         if in_place and before.version != int(ours[VERSION]):
             self.abandon()

@@ -14,7 +14,7 @@ from pyspark.sql.types import ByteType, IntegerType, LongType, ShortType, String
 
 from adaptor.spark.apply.engines.frames import by_arrow, write_frame
 from adaptor.spark.apply.engines.parquet import Output, Split, adapt_splits
-from adaptor.spark.apply.engines.writing import action_of, kept_schema
+from adaptor.spark.apply.engines.writing import added, kept_schema
 from adaptor.spark.apply.staging import Chunk, Staging
 from adaptor.spark.apply.work import Work
 from adaptor.spark.delta_log import DataFile, Snapshot
@@ -58,8 +58,8 @@ def write(work: Work, source: Snapshot, chunk: Chunk, staging: Staging) -> int |
     if plain:
         outputs = _run(work, source, plain, staging)
         seen += sum(output.seen for output in outputs)
-        transaction.add([DataFile(action_of(written)) for output in outputs for written in output.good])
-        bad_files = [DataFile(action_of(written)) for output in outputs for written in output.bad]
+        transaction.add([added(written) for output in outputs for written in output.good])
+        bad_files = [added(written) for output in outputs for written in output.bad]
         bad_transaction = staging.started_bad(chunk) if bad_files else None
         if bad_transaction is not None:
             bad_transaction.add(bad_files)

@@ -11,11 +11,11 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from adaptor.kernel import Kernel
-from adaptor.spark.apply.engines.writing import on_shared_folders, why_not, write_by_tasks
+from adaptor.spark.apply.engines.writing import kept_schema, on_shared_folders, why_not, write_by_tasks
 from adaptor.spark.apply.staging import Chunk, Staging
 from adaptor.spark.apply.work import Work
 from adaptor.spark.delta_log import DataFile, Snapshot, Transaction
-from adaptor.spark.rows import reason
+from adaptor.spark.rows import bad_rows
 from adaptor.spark.tables import quoted
 from adaptor.spark.udf import adapt_udf, nested_type
 
@@ -33,9 +33,9 @@ def by_arrow(work: Work, rows: DataFrame, transaction: Transaction) -> Sequence[
     rows.sparkSession.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", kernel.rows_per_batch)
     adapt = partial(_adapted, kernel, work.keeps_bad)
     found = _with_id(work, rows).select("kept", "embedding")
-    table = transaction.before
-    if on_shared_folders(table.location) and why_not(work, rows.select("kept.*").schema, table) is None:
-        files = write_by_tasks(found, adapt, kernel.schema, table.location)
+    table, kept = transaction.before, rows.select("kept.*").schema
+    if on_shared_folders(table.location) and why_not(work, kept, table) is None:
+        files = write_by_tasks(found, adapt, kept_schema(kept), kernel.schema, table.location)
         transaction.add(files)
         return files
     schema = StructType([rows.schema["kept"], *nested_type(kernel)])
@@ -99,8 +99,7 @@ def write_frame(
     if work.keeps_bad or written < seen:
         bad_transaction = staging.started_bad(chunk)
         if bad_transaction is not None:
-            why = reason("id", "embedding", work.kernel.adaptor.width)
-            bad = rows.select(F.col("id").cast("string").alias("id"), why.alias("reason"))
-            bad_transaction.write(bad.where("reason IS NOT NULL").coalesce(1))
+            bad = bad_rows(rows, work.kernel.adaptor.width).withColumn("id", F.col("id").cast("string"))
+            bad_transaction.write(bad.coalesce(1))
             bad_transaction.commit({})
     return seen

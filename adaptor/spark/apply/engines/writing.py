@@ -70,9 +70,8 @@ def why_not(work: Work, kept: StructType, table: Snapshot) -> str | None:
     return None
 
 
-def write_by_tasks(rows: DataFrame, adapt: Adapt, nested: pa.Schema, folder: str) -> list[DataFile]:
-    """Write what `adapt` makes of the batches of `rows`, a struct `kept` and the columns `nested`; a file a task."""
-    kept = kept_schema(rows.select("kept.*").schema)
+def write_by_tasks(rows: DataFrame, adapt: Adapt, kept: pa.Schema, nested: pa.Schema, folder: str) -> list[DataFile]:
+    """Write what `adapt` makes of the batches of `rows`, a struct of `kept` and the columns `nested`; a file a task."""
     schema = pa.schema([*kept, *nested])
 
     def write(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
@@ -80,7 +79,8 @@ def write_by_tasks(rows: DataFrame, adapt: Adapt, nested: pa.Schema, folder: str
             for batch in adapt(batches):
                 columns = [column.cast(f.type) for column, f in zip(batch.column("kept").flatten(), kept)]
                 file.write(pa.RecordBatch.from_arrays([*columns, *batch.columns[1:]], schema=schema))
-        yield pa.RecordBatch.from_arrays([pa.array([action_of(one) for one in file.written], pa.string())], ["action"])
+        actions = pa.array([added(one).action for one in file.written], pa.string())
+        yield pa.RecordBatch.from_arrays([actions], ["action"])
 
     return [DataFile(action) for (action,) in rows.mapInArrow(write, "action string").collect()]
 
@@ -90,8 +90,8 @@ def kept_schema(fields: Iterable[StructField]) -> pa.Schema:
     return pa.schema([pa.field(field.name, to_arrow_type(field.dataType)) for field in fields])
 
 
-def action_of(written: Written) -> str:
-    """The `add` action of a file that a task has written."""
+def added(written: Written) -> DataFile:
+    """A file that a task has written, as the log will have it."""
     action: dict[str, Any] = {
         "path": written.name,
         "partitionValues": {},
@@ -100,4 +100,4 @@ def action_of(written: Written) -> str:
         "dataChange": True,
         "stats": json.dumps(written.stats),
     }
-    return json.dumps(action)
+    return DataFile(json.dumps(action))
