@@ -51,6 +51,10 @@ def test_overrides_win(tmp_path):
             {"dims": [4, 16], "apply": {"layout": "bands", "encoding": "binary"}},
             "binary bands need dims that are multiples of 8, not 4; or layout: columns",
         ),
+        (
+            {"source": {"version": 3}, "apply": {"mode": "stream"}},
+            "apply.mode: stream goes up to the latest version; take source.version out",
+        ),
         ({"apply": {"carrry": []}}, "unknown key apply.carrry; did you mean apply.carry?"),
         ({"fit": {"training": {"step": 3}}}, "unknown key fit.training.step; did you mean fit.training.steps?"),
         ({"zzzzzz": 1}, "unknown key zzzzzz (allowed here: source, "),

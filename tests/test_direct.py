@@ -152,6 +152,25 @@ def test_a_partitioned_source(bench):
     assert [(row.id, row.part) for row in bench.rows("with")] == [(i, i % 3) for i in range(30)]
 
 
+def test_ids_that_arrow_and_spark_write_otherwise(bench):
+    """As text in the quarantine a double is 1.0E20 for one and 1e+20 for the other."""
+    bench.spark.sql("SELECT 1E20D AS id, ARRAY(CAST(1 AS FLOAT)) AS embedding UNION ALL "
+        "SELECT 2D, ARRAY_REPEAT(CAST(1 AS FLOAT), 32) UNION ALL "
+        "SELECT 3D, ARRAY_REPEAT(CAST(1 AS FLOAT), 32)").write.format("delta").save(bench.docs)  # fmt: skip
+    bench.apply("auto", carry=[])
+    assert bench.said[0] == "engine arrow, not direct: the id is double"
+    assert [row.id for row in bench.rows("auto_quarantine")] == ["1.0E20"]
+
+
+def test_a_quarantine_that_is_another_target(bench):
+    bench.save(vectors(10))
+    bench.apply("other")
+    before = bench.rows("other")
+    with pytest.raises(AdaptorError, match=r"other is no quarantine that apply wrote; name another apply.quarantine"):
+        bench.apply("nested", quarantine=str(bench.folder / "other"))
+    assert bench.rows("other") == before
+
+
 def test_files_are_neither_too_small_nor_too_many(bench):
     bench.save(vectors(300, bad=False), files=12)
     bench.apply("direct", engine="direct")
