@@ -11,6 +11,7 @@ from synthetic import embeddings_frame, rotation, save_delta
 from adaptor import Adaptor, AdaptorError
 from adaptor.artifact import publish
 from adaptor.maps import Map
+from adaptor.spark.apply import changes
 
 MODES = ["incremental", "stream"]
 
@@ -68,6 +69,28 @@ def test_a_merge_that_was_cut_off_before_its_commit(bench, mode, monkeypatch):
             bench.apply("nested", mode=mode)
     assert bench.rows("nested") == before
     bench.apply("nested", mode=mode)
+    bench.apply("full")
+    assert [row[:2] for row in bench.rows("nested")] == [row[:2] for row in bench.rows("full")]
+    assert bench.rows("nested_quarantine") == bench.rows("full_quarantine")
+
+
+def test_two_merges_at_once(bench, monkeypatch):
+    """The one to an earlier version is told, also where it comes to the quarantine last."""
+    bench.apply("nested", mode="incremental")
+    bench.sql("UPDATE docs SET embedding = NULL WHERE id IN ('d012', 'd013')")
+    bench.sql("UPDATE docs SET embedding = ARRAY_REPEAT(CAST(1 AS FLOAT), 32) WHERE id = 'd012'")
+    places, others = changes._places, []
+
+    def overtaken(*arguments):
+        if not others:
+            others.append("is at work")
+            others.append(bench.apply("nested", mode="incremental"))
+        return places(*arguments)
+
+    monkeypatch.setattr(changes, "_places", overtaken)
+    with pytest.raises(AdaptorError, match="another run merges changes into"):
+        bench.apply("nested", mode="incremental", source={"version": 2})
+    assert (others[1].source.version, others[1].bad_rows) == (3, {"null": 1})
     bench.apply("full")
     assert [row[:2] for row in bench.rows("nested")] == [row[:2] for row in bench.rows("full")]
     assert bench.rows("nested_quarantine") == bench.rows("full_quarantine")

@@ -12,7 +12,7 @@ from delta.tables import DeltaTable
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.types import ArrayType, DataType, DoubleType, FloatType
+from pyspark.sql.types import ArrayType, DataType, DoubleType, FloatType, StructType
 
 from adaptor.errors import AdaptorError
 from adaptor.spark.delta_log import DeltaLog
@@ -124,6 +124,15 @@ def require_rows(df: DataFrame, condition: str | None, table: TableRef) -> DataF
     if rows.isEmpty():
         raise AdaptorError(f"{table} has no rows" + ("" if condition is None else f" where {condition}"))
     return rows
+
+
+def make_table(spark: SparkSession, table: TableRef, schema: StructType, properties: Mapping[str, str]) -> None:
+    """An empty `table` where there is none."""
+    maker = DeltaTable.createIfNotExists(spark).addColumns(schema)
+    maker = maker.location(table.path) if table.is_path else maker.tableName(table.where)
+    for key, value in properties.items():
+        maker = maker.property(key, value)
+    maker.execute()
 
 
 def write_table(df: DataFrame, table: TableRef, properties: Mapping[str, str]) -> None:

@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
-from delta.tables import DeltaTable
 from py4j.protocol import Py4JError, Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
@@ -17,11 +16,12 @@ from adaptor.spark.apply.engines.direct import UNIT_BYTES
 from adaptor.spark.apply.engines.frames import by_arrow
 from adaptor.spark.apply.feed import Found, last_words, look_at, new_rows
 from adaptor.spark.apply.full import Written, build, lost_files
+from adaptor.spark.apply.staging import BAD_ROWS
 from adaptor.spark.apply.target import BUILD, SOURCE_COLUMNS, VERSION, provenance, require_replaceable
 from adaptor.spark.apply.work import Work
 from adaptor.spark.delta_log import Conflict, DeltaLog
 from adaptor.spark.rows import bad_rows, count_reasons, told
-from adaptor.spark.tables import first_line, quoted, write_table
+from adaptor.spark.tables import first_line, make_table, quoted
 
 FEED = "delta.enableChangeDataFeed"
 MARKS = "delta.enableDeletionVectors"
@@ -154,7 +154,7 @@ def merge_changes(work: Work, changes: DataFrame, versions: tuple[int, int], onc
                 work.require_width()
             _require_allowed(work, counted)
             if work.lists_bad:
-                _merge_quarantine(work, last, bad)
+                _merge_quarantine(work, last, bad, f"merge after {since} into {before.version}", version)
             _require_counts(work.at(version), rows - replaced + written)
             removed = 0 if found.there == found.ids else old.where("NOT there").count()
             if bad is not None and not work.keeps_bad:
@@ -248,16 +248,27 @@ def _one_each(work: Work, old: DataFrame) -> int:
     return int(rows)
 
 
-def _merge_quarantine(work: Work, last: DataFrame, bad: DataFrame | None) -> None:
-    """Changed rows leave the quarantine, or come into it, or stay with their new reason."""
-    if not work.quarantine.exists(work.spark):
-        if bad is None:
-            return
-        write_table(work.spark.createDataFrame([], "id string, reason string"), work.quarantine, provenance(work))
-    ids = last.select("id")
-    changed = ids.withColumn("reason", F.lit(None).cast("string")) if bad is None else ids.join(bad, "id", "left")
-    changed = changed.select(F.col("id").cast("string"), "reason")
-    table = DeltaTable.forPath(work.spark, work.quarantine.location(work.spark))
-    merge = table.alias("t").merge(changed.alias("c"), "t.id = c.id")
-    merge = merge.whenMatchedDelete("c.reason IS NULL").whenMatchedUpdate(set={"reason": "c.reason"})
-    merge.whenNotMatchedInsert("c.reason IS NOT NULL", {"id": "c.id", "reason": "c.reason"}).execute()
+def _merge_quarantine(work: Work, last: DataFrame, bad: DataFrame | None, merge: str, version: int) -> None:
+    """Changed rows leave the quarantine, or come into it, or stay with their new reason.
+
+    `merge` is what runs have in common that merge at once, `version` the source's that this one merges up to.
+    """
+    if bad is not None:
+        make_table(work.spark, work.quarantine, BAD_ROWS, provenance(work))
+    elif not work.quarantine.exists(work.spark):
+        return
+    transaction = DeltaLog(work.spark, work.quarantine.location(work.spark)).start()
+    before = transaction.before
+    if transaction.last(merge) > version:
+        raise _meanwhile(work)
+    if transaction.seen(merge, version):
+        return
+    text = F.col("id").cast("string").alias("id")
+    listed = before.read(before.files).join(last.select(text), "id", "left_anti")
+    if bad is not None:
+        listed = listed.unionByName(bad.select(text, "reason"))
+    elif not before.files or listed.count() == before.rows:
+        return
+    transaction.remove_all()
+    transaction.write(listed)
+    transaction.commit(provenance(work.at(version)))

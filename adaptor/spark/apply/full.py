@@ -14,7 +14,7 @@ from adaptor.errors import AdaptorError
 from adaptor.progress import Bar
 from adaptor.spark.apply.engines import ENGINES
 from adaptor.spark.apply.engines.choice import choose
-from adaptor.spark.apply.staging import CHUNK_BYTES, Chunk, Staging, cut
+from adaptor.spark.apply.staging import BAD_ROWS, CHUNK_BYTES, Chunk, Staging, cut
 from adaptor.spark.apply.target import (
     VERSION,
     merged,
@@ -179,7 +179,7 @@ def _quarantine(work: Work, staging: Staging, note: Mapping[str, str]) -> None:
         return
     bad = staging.bad_rows()
     if bad is not None or work.quarantine.exists(work.spark):
-        empty = work.spark.createDataFrame([], "id string, reason string")
+        empty = work.spark.createDataFrame([], BAD_ROWS)
         try:
             write_table(empty if bad is None else bad, work.quarantine, note)
         except Conflict:  # a run that shares this build has just written the same

@@ -22,6 +22,8 @@ from adaptor.spark.delta_log import Conflict, DataFile, DeltaLog, Snapshot, Tran
 CHUNK_BYTES = "matryoshka.chunk_bytes"
 ABANDONED = "matryoshka.abandoned"
 OVER = "matryoshka.over"  # what the target held when this build began
+CHECKPOINTS = "delta.checkpointInterval"
+SCAFFOLD = (CHUNK_BYTES, OVER, CHECKPOINTS)  # properties that are taken off before a build is published
 BAD_ROWS = StructType([StructField("id", StringType()), StructField("reason", StringType())])
 
 
@@ -87,7 +89,12 @@ class Staging:
         self, schema: StructType, properties: Mapping[str, str], partitioned_by: Sequence[str], chunk_bytes: int
     ) -> bool:
         """An empty build; False where another run has just begun one, or goes on with it."""
-        build = {BUILD: uuid4().hex, CHUNK_BYTES: str(chunk_bytes), OVER: _held(self._target.snapshot())}
+        build = {
+            BUILD: uuid4().hex,
+            CHUNK_BYTES: str(chunk_bytes),
+            OVER: _held(self._target.snapshot()),
+            CHECKPOINTS: "100",  # one costs a second, ten chunks' commits together less
+        }
         transaction = self.log.start()
         try:
             transaction.define(schema, {**properties, **build}, partitioned_by)
@@ -175,7 +182,7 @@ class Staging:
         if before.version >= 0 and before.properties.get(BUILD) == self._build:
             return
         staged = self.table
-        ours = {key: value for key, value in staged.properties.items() if key not in (CHUNK_BYTES, OVER)}
+        ours = {key: value for key, value in staged.properties.items() if key not in SCAFFOLD}
         if in_place and before.version != int(ours[VERSION]):
             self.abandon()
             raise AdaptorError(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from delta.tables import DeltaTable
 from pyspark.sql.types import (
     ArrayType,
     BinaryType,
@@ -28,7 +27,7 @@ from adaptor.layout import Nested
 from adaptor.spark.apply.work import Work
 from adaptor.spark.decoders import prefix_sql
 from adaptor.spark.delta_log import Snapshot
-from adaptor.spark.tables import TableRef, quoted
+from adaptor.spark.tables import TableRef, make_table, quoted
 
 SKIPPABLE = (NumericType, StringType, DateType, TimestampType, TimestampNTZType)  # Delta refuses all others by name
 OURS = ("matryoshka.", "delta.constraints.matryoshka_")
@@ -132,8 +131,7 @@ def target_location(work: Work) -> str:
     """The target's folder; a name that a catalog does not know yet becomes an empty table first."""
     if not work.target.is_path and not work.target.exists(work.spark):
         schema = target_schema(work, work.snapshot())
-        made = DeltaTable.createIfNotExists(work.spark).tableName(work.target.where).addColumns(schema)
-        made.property("matryoshka.source", work.source.where).execute()
+        make_table(work.spark, work.target, schema, {"matryoshka.source": work.source.where})
     return work.target.location(work.spark)
 
 

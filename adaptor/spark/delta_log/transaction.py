@@ -29,15 +29,17 @@ class Transaction:
         self._transaction, self.before = transaction, before
         self._actions: list[Any] = []
 
-    def seen(self, application: str, number: int = 0) -> bool:
-        """Whether the application's commit of this number is there already; if not, this one gets it, and only one."""
+    def last(self, application: str) -> int:
+        """The number of the application's last commit, -1 where there is none; one more meanwhile is a conflict."""
         known = self.before.applications
         if known is None:
-            last = int(self._transaction.txnVersion(application))
-        else:
-            self._transaction.readTxn().addOne(application)  # what txnVersion does too, so that another is a conflict
-            last = known.get(application, -1)
-        if last >= number:
+            return int(self._transaction.txnVersion(application))
+        self._transaction.readTxn().addOne(application)  # what txnVersion does too
+        return known.get(application, -1)
+
+    def seen(self, application: str, number: int = 0) -> bool:
+        """Whether the application's commit of this number is there already; if not, this one gets it, and only one."""
+        if self.last(application) >= number:
             return True
         self._actions.append(action(self._jvm, "txn", json.dumps({"appId": application, "version": number})))
         return False
