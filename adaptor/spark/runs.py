@@ -79,7 +79,8 @@ class Figure:
 def record(spark: SparkSession, table: str, run: Run, figures: Sequence[Figure]) -> None:
     """Append `figures` of `run` to the Delta table at `table`, made if it is not there."""
     df = spark.createDataFrame([figure.row(run) for figure in figures], SCHEMA).coalesce(1)
-    writer = df.write.format("delta").mode("append")
+    # A checkpoint takes seconds in a job that is about to end; a hundred small commits are read in less.
+    writer = df.write.format("delta").mode("append").option("delta.checkpointInterval", "100")
     ref = TableRef(table)
 
     def append() -> None:

@@ -85,7 +85,7 @@ def _holds(target: Snapshot, work: Work) -> bool:
 
 @contextmanager
 def _lost_source(work: Work, staging: Staging) -> Iterator[None]:
-    """Give the build up, and say so, where the version that it reads is no longer there."""
+    """Give the build up, and say so, where files that it reads are no longer there."""
     try:
         yield
     except (PySparkException, Py4JError, OSError) as error:
@@ -93,7 +93,7 @@ def _lost_source(work: Work, staging: Staging) -> Iterator[None]:
             raise
         staging.abandon()
         raise AdaptorError(
-            f"files of {work.source} are gone: it was rewritten and vacuumed while its rows were adapted; "
+            f"files of {work.source}, or of this build, are gone: a table was vacuumed while its rows were adapted; "
             f"{work.target.where} is as it was: run apply again, it begins anew with the latest version"
         ) from error
 
