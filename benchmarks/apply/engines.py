@@ -29,7 +29,7 @@ from benchmarks.apply.made import (
 from benchmarks.apply.report import met, table
 
 TITLE = "Rows a second, and what else does the same"
-ROWS, FEW, REPEATS = 200_000, 2_000, 3
+ROWS, FEW, REPEATS = 200_000, 2_000, 5
 WIDER = (*DIMS, WIDTH)
 
 # What the default engine is measured against: at least so many times its rows a second.
@@ -55,7 +55,7 @@ class Made:
 
 
 def measure(folder: Path, scale: float) -> str:
-    """Every way three times, in turn; medians, and the default engine's against each."""
+    """Every way several times, in turn; medians, and the default engine's against each."""
     spark, target = session(), folder / "target"
     few, all_rows = (Made.of(spark, folder, rows) for rows in (FEW, rows_of(scale, ROWS)))
     warm_up(spark, folder)
