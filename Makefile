@@ -36,7 +36,7 @@ bench-learning-curve: $(VENV)/full.stamp  ## what more rows and more queries giv
 bench-fit: $(VENV)/full.stamp  ## what a fit costs beside one SVD and one neighbour search
 	$(BIN)/python -m benchmarks.fit_time
 
-bench-apply: $(VENV)/bench.stamp  ## apply beside what else does the same: docs/performance.md; 25 minutes, 12 GB in /tmp
+bench-apply: $(VENV)/bench.stamp  ## apply beside what else does the same: docs/performance.md; 30 minutes, 12 GB in /tmp
 	$(BIN)/python -m benchmarks.apply
 
 bench-tuning: $(VENV)/full.stamp  ## does a search rank settings as nDCG does: docs/tuning.md

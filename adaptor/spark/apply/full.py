@@ -66,7 +66,7 @@ def build(work: Work, report: Callable[[str], None]) -> Written:
             return Written(int(before.properties[VERSION]), 0, {}, 0)
     try:
         work, staging = _begin(work, location, report)
-        with _lost_source(work, staging):
+        with _giving_up_lost_files(work, staging):
             return _build(work, staging, location, report)
     except (PySparkException, Py4JError, OSError) as error:
         if "No space left on device" in str(error):
@@ -84,7 +84,7 @@ def _holds(target: Snapshot, work: Work) -> bool:
 
 
 @contextmanager
-def _lost_source(work: Work, staging: Staging) -> Iterator[None]:
+def _giving_up_lost_files(work: Work, staging: Staging) -> Iterator[None]:
     """Give the build up, and say so, where files that it reads are no longer there."""
     try:
         yield
