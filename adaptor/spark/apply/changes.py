@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 
 from py4j.protocol import Py4JError, Py4JJavaError
 from pyspark.errors import PySparkException
@@ -144,7 +145,7 @@ def merge_changes(work: Work, changes: DataFrame, versions: tuple[int, int], onc
             old = stack.enter_context(_cached(_places(work, before.read(near), last)))
             replaced = _one_each(work, old)
             properties = {**before.properties, VERSION: str(version)}
-            transaction.define(before.schema, properties, before.metadata["partitionColumns"])
+            transaction.define(replace(before.definition, properties=properties))
             files = by_arrow(work, new.coalesce(_files(work, found)), transaction)
             written = sum(file.rows or 0 for file in files)
             some_bad = work.keeps_bad or written < found.there
@@ -181,7 +182,7 @@ def _switch_on_marks(work: Work, log: DeltaLog) -> None:
     transaction = log.start()
     before = transaction.before
     if before.properties.get(MARKS) != "true":
-        transaction.define(before.schema, {**before.properties, MARKS: "true"}, before.metadata["partitionColumns"])
+        transaction.define(replace(before.definition, properties={**before.properties, MARKS: "true"}))
         transaction.commit({})
 
 

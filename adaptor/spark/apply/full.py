@@ -17,17 +17,15 @@ from adaptor.spark.apply.engines.choice import choose
 from adaptor.spark.apply.staging import BAD_ROWS, CHUNK_BYTES, Chunk, Staging, cut
 from adaptor.spark.apply.target import (
     VERSION,
-    merged,
     provenance,
     require_replaceable,
+    target_definition,
     target_location,
-    target_properties,
-    target_schema,
 )
 from adaptor.spark.apply.work import Work
 from adaptor.spark.delta_log import Conflict, DeltaLog, Snapshot
 from adaptor.spark.rows import count_reasons, told
-from adaptor.spark.tables import write_table
+from adaptor.spark.tables import require_rows, write_table
 
 LOST = (
     "FileNotFoundException",
@@ -55,7 +53,6 @@ def build(work: Work, report: Callable[[str], None]) -> Written:
     Raises `AdaptorError` when the target may not be replaced, when bad rows are not allowed, when
     the source's files are gone, and when the counts do not add up: the target is then as before.
     """
-    work.require_width()
     location = target_location(work)
     target = DeltaLog(work.spark, location)
     before = target.snapshot()
@@ -108,13 +105,8 @@ def _begin(work: Work, location: str, report: Callable[[str], None]) -> tuple[Wo
             if version != work.source.version:
                 report(f"going on with the build of version {version}; the source is at {work.source.version} by now")
             return work.at(version), staging
-        source = work.snapshot()
-        schema = target_schema(work, source)
-        partitioned_by = source.metadata["partitionColumns"] if work.in_place else ()
-        properties = target_properties(work, source, schema)
-        if work.in_place:
-            properties = merged(source.properties, properties, in_place=True)
-        if staging.begin(schema, properties, partitioned_by, chunk_bytes(work)):
+        source, size = work.snapshot(), chunk_bytes(work)
+        if staging.begin(target_definition(work, source), size, alone=len(cut(source.files, size)) <= 1):
             return work, staging
 
 
@@ -125,22 +117,25 @@ def chunk_bytes(work: Work) -> int:
 
 def _build(work: Work, staging: Staging, location: str, report: Callable[[str], None]) -> Written:
     source = work.snapshot()
-    table = staging.table
-    engine = choose(work, source, table, location, report)
-    chunks = cut(source.files, int(table.properties[CHUNK_BYTES]))
+    engine = choose(work, source, staging.definition, location, report)
+    chunks = cut(source.files, int(staging.definition.properties[CHUNK_BYTES]))
     total = source.rows if work.columns.where is None else None
     report(f"writing {total or 'some'} rows of {work.source} to {work.target}, engine {engine}, {len(chunks)} chunks")
     with Bar(total, report) as bar:
         for chunk in chunks:
-            _write_chunk(work, source, chunk, staging, engine, bar)
+            seen = _write_chunk(work, source, chunk, staging, engine, last=chunk is chunks[-1])
+            bar.advance(chunk.rows or seen or 0, new=seen is not None)
     staging.require_whole()
     found = staging.bad_rows()
     bad_rows = {} if found is None else count_reasons(found)
     _require_allowed(work, bad_rows, staging)
-    rows, bad = staging.rows(), sum(bad_rows.values())
+    rows, bad = staging.rows, sum(bad_rows.values())
     quarantined = bad if work.lists_bad else 0
     if total is None:
         total = work.count(source)
+    if not total:
+        staging.abandon()
+        require_rows(work.source.read(work.spark), work.columns.where, work.source)
     if rows + (0 if work.keeps_bad else bad) != total:
         staging.abandon()
         raise AdaptorError(
@@ -153,16 +148,32 @@ def _build(work: Work, staging: Staging, location: str, report: Callable[[str], 
     return Written(int(work.source.version or 0), rows, bad_rows, quarantined)
 
 
-def _write_chunk(work: Work, source: Snapshot, chunk: Chunk, staging: Staging, engine: str, bar: Bar) -> None:
+def _write_chunk(work: Work, source: Snapshot, chunk: Chunk, staging: Staging, engine: str, last: bool) -> int | None:
+    """How many rows it read; None where another run has written it already."""
     while True:
+        transaction = staging.started(chunk)
+        if transaction is None:
+            return None
         try:
-            seen = ENGINES[engine](work, source, chunk, staging)
-            break
+            seen = ENGINES[engine](work, source, chunk, staging, transaction)
+            _require_good(work, staging, chunk)
+            staging.finish(transaction, last)
+            return seen
         except Conflict:  # another run wrote this chunk meanwhile, or was just the first to list bad rows
             continue
-    if work.settings.bad_rows == "fail" and (found := staging.bad_rows()) is not None:
+
+
+def _require_good(work: Work, staging: Staging, chunk: Chunk) -> None:
+    """`AdaptorError` where bad rows are not allowed, and where the first chunk's come of a wrong artifact."""
+    first = chunk.number == 0
+    if (first or work.settings.bad_rows == "fail") and (found := staging.bad_rows()) is not None:
+        if first:
+            try:
+                work.require_width()
+            except AdaptorError:
+                staging.delete()  # nobody has got further
+                raise
         _require_allowed(work, count_reasons(found), staging)
-    bar.advance(chunk.rows or seen or 0, new=seen is not None)
 
 
 def _require_allowed(work: Work, bad_rows: Mapping[str, int], staging: Staging) -> None:

@@ -15,7 +15,7 @@ from adaptor.spark.apply.engines import ENGINES
 from adaptor.spark.apply.engines.choice import choose
 from adaptor.spark.apply.full import chunk_bytes
 from adaptor.spark.apply.staging import Chunk, Staging, cut
-from adaptor.spark.apply.target import target_properties, target_schema
+from adaptor.spark.apply.target import target_definition
 from adaptor.spark.apply.work import Work, open_work
 from adaptor.spark.delta_log import DataFile, Snapshot
 from adaptor.spark.session import Clock
@@ -55,9 +55,12 @@ def plan_apply(spark: SparkSession, config: Config, report: Callable[[str], None
     measured = _some(source.files)
     report(f"measuring {len(measured)} of {len(source.files)} files")
     with _scratch(work, source, f"{config.sample.folder.rstrip('/')}/plan-{uuid4().hex}") as staging:
-        engine = choose(work, source, staging.table, location, report)
+        engine = choose(work, source, staging.definition, location, report)
+        chunk = Chunk(0, tuple(measured))
+        transaction = staging.started(chunk)
+        assert transaction is not None  # nobody else writes there
         clock = Clock(spark)
-        seen = ENGINES[engine](work, source, Chunk(0, tuple(measured)), staging) or 0
+        seen = ENGINES[engine](work, source, chunk, staging, transaction)
         seconds = clock.task_seconds()
     rows = work.count(source)
     hours = seconds / max(seen, 1) * rows / 3600
@@ -91,9 +94,8 @@ def _some(files: list[DataFile]) -> list[DataFile]:
 def _scratch(work: Work, source: Snapshot, folder: str) -> Iterator[Staging]:
     """A build that nobody publishes."""
     staging = Staging(work.spark, folder, work.key)
-    schema = target_schema(work, source)
     try:
-        staging.begin(schema, target_properties(work, source, schema), (), 1)
+        staging.begin(target_definition(work, source), 1, alone=True)
         yield staging
     finally:
         staging.delete()

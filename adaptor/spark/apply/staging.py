@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import uuid4
 
 from pyspark.sql import DataFrame, SparkSession
@@ -17,7 +17,7 @@ from pyspark.sql.types import StringType, StructField, StructType
 
 from adaptor.errors import AdaptorError
 from adaptor.spark.apply.target import BUILD, VERSION, merged
-from adaptor.spark.delta_log import Conflict, DataFile, DeltaLog, Snapshot, Transaction
+from adaptor.spark.delta_log import Conflict, DataFile, Definition, DeltaLog, Snapshot, Transaction
 
 CHUNK_BYTES = "matryoshka.chunk_bytes"
 ABANDONED = "matryoshka.abandoned"
@@ -45,32 +45,37 @@ def cut(files: Sequence[DataFile], chunk_bytes: int) -> list[Chunk]:
     """Files in their order, a chunk as soon as it has `chunk_bytes`; the same for equal input."""
     chunks: list[Chunk] = []
     gathered: list[DataFile] = []
+    size = 0
     for file in files:
         gathered.append(file)
-        if sum(f.bytes for f in gathered) >= chunk_bytes:
+        size += file.bytes
+        if size >= chunk_bytes:
             chunks.append(Chunk(len(chunks), tuple(gathered)))
-            gathered = []
+            gathered, size = [], 0
     return [*chunks, Chunk(len(chunks), tuple(gathered))] if gathered else chunks
 
 
 class Staging:
     """The build of one key: `rows` of the target, and `bad` rows with their reasons.
 
-    Several runs may share a build; one that was begun anew by another is no longer theirs.
+    The last chunk's rows have no commit of their own, they come with what is published: a build of
+    one chunk has no staging table. Several runs may share a build; one that was begun anew by
+    another is no longer theirs.
     """
 
     def __init__(self, spark: SparkSession, location: str, key: str) -> None:
-        self._spark, self._location = spark, location
+        self._spark, self._location, self._key = spark, location, key
         self.folder = f"staging-{key}"
         self.log = DeltaLog(spark, f"{location}/{self.folder}")
         self.bad_log = DeltaLog(spark, f"{location}/{self.folder}-bad")
         self._target = DeltaLog(spark, location)
-        self._build = ""
+        self.definition: Definition  # of the target, and what this build needs besides; from `join` or `begin` on
+        self._alone = False  # without a staging table
+        self._last: Transaction | None = None
 
     @property
-    def table(self) -> Snapshot:
-        """What is staged by now; `AdaptorError` where another run has begun the build anew or given it up."""
-        return self._ours(self.log.snapshot())
+    def _build(self) -> str:
+        return self.definition.properties[BUILD]
 
     def join(self) -> int | None:
         """The source version of a build that began and was not published, from here on ours; None where there is none.
@@ -82,42 +87,54 @@ class Staging:
             return None
         if _held(self._target.snapshot()) != found.properties.get(OVER):
             return None
-        self._build = found.properties[BUILD]
+        self.definition = found.definition
         return int(found.properties[VERSION])
 
-    def begin(
-        self, schema: StructType, properties: Mapping[str, str], partitioned_by: Sequence[str], chunk_bytes: int
-    ) -> bool:
-        """An empty build; False where another run has just begun one, or goes on with it."""
+    def begin(self, target: Definition, chunk_bytes: int, alone: bool) -> bool:
+        """An empty build of `target`, `alone` for one chunk; False where another run has just begun one, or goes on."""
+        over = _held(self._target.snapshot())
+        # Runs at once that have nowhere to meet make the same of the same, so they share this name.
+        same = hashlib.sha256(f"{self._key} {target.properties[VERSION]} {over}".encode()).hexdigest()[:32]
         build = {
-            BUILD: uuid4().hex,
+            BUILD: same if alone else uuid4().hex,
             CHUNK_BYTES: str(chunk_bytes),
-            OVER: _held(self._target.snapshot()),
+            OVER: over,
             CHECKPOINTS: "100",  # one costs a second, ten chunks' commits together less
         }
         transaction = self.log.start()
         try:
-            transaction.define(schema, {**properties, **build}, partitioned_by)
-            transaction.remove_all()
-            transaction.commit(build)
+            transaction.define(replace(target, properties={**target.properties, **build}))
+            if not alone:
+                transaction.remove_all()
+                transaction.commit(build)
         except Conflict:
             return False
-        self._build = build[BUILD]
+        self.definition, self._alone = transaction.definition, alone
         return True
 
     def started(self, chunk: Chunk) -> Transaction | None:
         """A transaction for the chunk's rows; None where they are there already."""
         transaction = self.log.start()
+        if self._alone:
+            transaction.define(self.definition)
+            return transaction
         self._ours(transaction.before)
         return None if transaction.seen(_once(self._build, chunk)) else transaction
 
     def started_bad(self, chunk: Chunk) -> Transaction | None:
         """The same for its bad rows."""
         transaction = self.bad_log.start()
-        if transaction.before.properties.get(BUILD) != self.table.properties[BUILD]:
-            transaction.define(BAD_ROWS, {BUILD: self._build})
+        if transaction.before.properties.get(BUILD) != self._build:
+            transaction.define(Definition(BAD_ROWS, {BUILD: self._build}))
             transaction.remove_all()  # those of a build before
         return None if transaction.seen(_once(self._build, chunk)) else transaction
+
+    def finish(self, transaction: Transaction, last: bool) -> None:
+        """Commit a chunk's rows, the `last` one's with what is published."""
+        if last:
+            self._last = transaction
+        else:
+            transaction.commit({})
 
     def _ours(self, found: Snapshot) -> Snapshot:
         if found.properties.get(BUILD) != self._build or ABANDONED in found.properties:
@@ -129,14 +146,15 @@ class Staging:
 
     def abandon(self) -> None:
         """Never go on with this build: the next run begins anew."""
-        transaction = self.log.start()
-        if transaction.before.properties.get(BUILD) != self._build:
+        if self._alone:
+            if self._bad_files():
+                self.bad_log.delete_folder()
             return
-        transaction.define(
-            transaction.before.schema,
-            {**transaction.before.properties, ABANDONED: "true"},
-            transaction.before.metadata["partitionColumns"],
-        )
+        transaction = self.log.start()
+        before = transaction.before
+        if before.properties.get(BUILD) != self._build:
+            return
+        transaction.define(replace(before.definition, properties={**before.properties, ABANDONED: "true"}))
         with suppress(*Conflict):  # another run has done the same
             transaction.commit({})
 
@@ -145,25 +163,35 @@ class Staging:
         self.log.delete_folder()
         self.bad_log.delete_folder()
 
+    @property
+    def files(self) -> list[DataFile]:
+        """What is staged by now; `AdaptorError` where another run has begun the build anew or given it up."""
+        committed = [] if self._alone else self._ours(self.log.snapshot()).files
+        return [*committed, *(self._last.added if self._last else [])]
+
+    @property
     def rows(self) -> int:
         """Rows that were staged; `AdaptorError` where the session gathers no statistics."""
-        found = self.table.rows
-        if found is None:
+        counts = [file.rows for file in self.files]
+        if None in counts:
             raise AdaptorError(
                 "rows can't be counted without statistics; leave spark.databricks.delta.stats.collect on"
             )
-        return found
+        return sum(count or 0 for count in counts)
 
     def bad_rows(self) -> DataFrame | None:
         """`id, reason` of the bad rows of all chunks; None where there are none."""
+        files = self._bad_files()
+        return self.bad_log.snapshot().read(files) if files else None
+
+    def _bad_files(self) -> list[DataFile]:
+        """Of this build: those of a build before stay until there are others, or VACUUM takes them."""
         found = self.bad_log.snapshot()
-        if found.version < 0 or found.properties[BUILD] != self.table.properties[BUILD] or not found.files:
-            return None
-        return found.read(found.files)
+        return found.files if found.version >= 0 and found.properties[BUILD] == self._build else []
 
     def require_whole(self) -> None:
         """Raise `AdaptorError` when files of the build are gone; nobody goes on with it then."""
-        missing = [name for log in (self.log, self.bad_log) for name in log.missing(log.snapshot().files)]
+        missing = [*self.log.missing(self.files), *self.bad_log.missing(self._bad_files())]
         if missing:
             self.abandon()
             raise AdaptorError(
@@ -181,23 +209,22 @@ class Staging:
         before = transaction.before
         if before.version >= 0 and before.properties.get(BUILD) == self._build:
             return
-        staged = self.table
-        ours = {key: value for key, value in staged.properties.items() if key not in SCAFFOLD}
+        ours = {key: value for key, value in self.definition.properties.items() if key not in SCAFFOLD}
         if in_place and before.version != int(ours[VERSION]):
             self.abandon()
             raise AdaptorError(
                 f"{self._location} went from version {ours[VERSION]} to {before.version} while its rows were adapted; "
                 "nothing was changed: run apply again, when nothing else writes to it"
             )
-        if _held(before) != staged.properties[OVER]:
+        if _held(before) != self.definition.properties[OVER]:
             raise self._overtaken()
         if before.version >= 0:
             allow(before.properties)
         properties = merged(before.properties if before.version >= 0 else {}, ours, in_place)
         try:
-            transaction.define(staged.schema, properties, staged.metadata["partitionColumns"])
+            transaction.define(replace(self.definition, properties=properties))
             transaction.remove_all()
-            transaction.add([file.below(self.folder) for file in staged.files])
+            transaction.add([file.below(self.folder) for file in self.files])
             transaction.commit(note)
         except Conflict as error:
             if self._target.snapshot().properties.get(BUILD) != self._build:

@@ -26,7 +26,7 @@ from adaptor.kernel import Kernel
 from adaptor.layout import Nested
 from adaptor.spark.apply.work import Work
 from adaptor.spark.decoders import prefix_sql
-from adaptor.spark.delta_log import Snapshot
+from adaptor.spark.delta_log import Definition, Snapshot
 from adaptor.spark.tables import TableRef, make_table, quoted
 
 SKIPPABLE = (NumericType, StringType, DateType, TimestampType, TimestampNTZType)  # Delta refuses all others by name
@@ -41,7 +41,16 @@ ITEMS: dict[str, DataType] = {
 }
 
 
-def target_schema(work: Work, source: Snapshot) -> StructType:
+def target_definition(work: Work, source: Snapshot) -> Definition:
+    """The target as `source` makes it, where no other is there yet; in place with all that the source has."""
+    schema = _schema(work, source)
+    ours = _properties(work, source, schema)
+    if not work.in_place:
+        return Definition(schema, ours)
+    return Definition(schema, merged(source.properties, ours, in_place=True), source.metadata["partitionColumns"])
+
+
+def _schema(work: Work, source: Snapshot) -> StructType:
     """The kept columns of the source and the nested ones."""
     fields = []
     for name in work.kept:
@@ -62,7 +71,7 @@ def _field(kernel: Kernel, column: Nested) -> StructField:
     return StructField(column.name, ITEMS[kernel.encoding], True, {"comment": comment})
 
 
-def target_properties(work: Work, source: Snapshot, schema: StructType) -> dict[str, str]:
+def _properties(work: Work, source: Snapshot, schema: StructType) -> dict[str, str]:
     """Provenance, lengths as CHECK constraints, and which columns Delta gathers statistics on.
 
     Statistics are gathered where Delta can skip files by them. On vectors they would say nothing
@@ -130,7 +139,7 @@ def require_replaceable(work: Work, before: Mapping[str, str]) -> None:
 def target_location(work: Work) -> str:
     """The target's folder; a name that a catalog does not know yet becomes an empty table first."""
     if not work.target.is_path and not work.target.exists(work.spark):
-        schema = target_schema(work, work.snapshot())
+        schema = _schema(work, work.snapshot())
         make_table(work.spark, work.target, schema, {"matryoshka.source": work.source.where})
     return work.target.location(work.spark)
 

@@ -10,6 +10,7 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructType
 
+from adaptor.spark.delta_log.definition import Definition, definition_of
 from adaptor.spark.delta_log.files import DataFile, adds, data_file
 from adaptor.spark.delta_log.scala import items, module, seq
 
@@ -40,6 +41,10 @@ class Snapshot:
     @property
     def schema(self) -> StructType:
         return StructType.fromJson(json.loads(self.metadata["schemaString"]))
+
+    @property
+    def definition(self) -> Definition:
+        return definition_of(self._snapshot.metadata())
 
     @cached_property
     def protocol(self) -> dict[str, Any]:

@@ -11,8 +11,8 @@ import delta.exceptions.captured  # noqa: F401  makes pyspark raise the classes 
 from delta import exceptions
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import StructType
 
+from adaptor.spark.delta_log.definition import Definition, definition_of
 from adaptor.spark.delta_log.files import DataFile, adds, data_file
 from adaptor.spark.delta_log.scala import action, items, module, seq
 from adaptor.spark.delta_log.snapshot import Snapshot
@@ -28,6 +28,12 @@ class Transaction:
         self._spark, self._jvm = spark, spark.sparkContext._jvm
         self._transaction, self.before = transaction, before
         self._actions: list[Any] = []
+        self.added: list[DataFile] = []
+
+    @property
+    def definition(self) -> Definition:
+        """What the table is once this is committed, with what the session gives new tables."""
+        return definition_of(self._transaction.metadata())
 
     def last(self, application: str) -> int:
         """The number of the application's last commit, -1 where there is none; one more meanwhile is a conflict."""
@@ -44,16 +50,16 @@ class Transaction:
         self._actions.append(action(self._jvm, "txn", json.dumps({"appId": application, "version": number})))
         return False
 
-    def define(self, schema: StructType, properties: Mapping[str, str], partitioned_by: Sequence[str] = ()) -> None:
-        """Give the table this schema and these properties, whatever it had."""
+    def define(self, definition: Definition) -> None:
+        """Make the table what `definition` says, whatever it was."""
         if self.before.version >= 0:
             metadata = {**self.before.metadata}
         else:
             metadata = {"id": str(uuid4()), "format": {"provider": "parquet", "options": {}}}
         metadata |= {
-            "schemaString": schema.json(),
-            "configuration": dict(properties),
-            "partitionColumns": list(partitioned_by),
+            "schemaString": definition.schema.json(),
+            "configuration": dict(definition.properties),
+            "partitionColumns": list(definition.partitioned_by),
         }
         made = action(self._jvm, "metaData", json.dumps(metadata))
         if self.before.version < 0:
@@ -65,7 +71,9 @@ class Transaction:
         """Write `rows` as files of the table; they count once the transaction is committed."""
         written = items(self._transaction.writeFiles(rows._jdf))
         self._actions += written
-        return [data_file(file) for file in written]
+        files = [data_file(file) for file in written]
+        self.added += files
+        return files
 
     def remove_rows(self, places: DataFrame, among: Sequence[DataFile]) -> None:
         """Mark rows of some files as deleted: `file, row` of each, as the table's `_metadata` has them.
@@ -101,6 +109,7 @@ class Transaction:
     def add(self, files: Sequence[DataFile]) -> None:
         """Take in files that lie in the table's folder already."""
         self._actions += adds(self._jvm, files)
+        self.added += files
 
     def remove_all(self) -> None:
         """Take out every file; a commit that adds one meanwhile is a conflict."""

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from adaptor.spark.apply.engines import direct
-from adaptor.spark.apply.engines.frames import by_arrow, by_udf, written_by
+from adaptor.spark.apply.engines.frames import by_arrow, by_udf, write_frame
 from adaptor.spark.apply.staging import Chunk, Staging
 from adaptor.spark.apply.work import Work
-from adaptor.spark.delta_log import Snapshot
+from adaptor.spark.delta_log import Snapshot, Transaction
 
-Engine = Callable[[Work, Snapshot, Chunk, Staging], int | None]
-"""Write a chunk into the staging table; how many rows it read, None where another run has written it already."""
+Engine = Callable[[Work, Snapshot, Chunk, Staging, Transaction], int]
+"""Write a chunk in a transaction of the staging table, and commit its bad rows; how many rows it read."""
 
 ENGINES: dict[str, Engine] = {
     "direct": direct.write,
-    "arrow": written_by(by_arrow),
-    "pandas_udf": written_by(by_udf),
+    "arrow": partial(write_frame, by_arrow),
+    "pandas_udf": partial(write_frame, by_udf),
 }

@@ -10,10 +10,10 @@ from adaptor.errors import AdaptorError
 from adaptor.spark.apply.engines import direct
 from adaptor.spark.apply.engines.writing import on_shared_folders, why_not
 from adaptor.spark.apply.work import Work
-from adaptor.spark.delta_log import Snapshot
+from adaptor.spark.delta_log import Definition, Snapshot
 
 
-def choose(work: Work, source: Snapshot, table: Snapshot, location: str, report: Callable[[str], None]) -> str:
+def choose(work: Work, source: Snapshot, table: Definition, location: str, report: Callable[[str], None]) -> str:
     """The engine that `apply.engine` names, or for `auto` the fastest that fits; a line says why it is not `direct`.
 
     `table` is what is written to, `location` where. Raises `AdaptorError` where `direct` is asked for and does not fit.

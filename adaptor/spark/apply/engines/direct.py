@@ -17,7 +17,7 @@ from adaptor.spark.apply.engines.parquet import Output, Split, adapt_splits
 from adaptor.spark.apply.engines.writing import added, kept_schema
 from adaptor.spark.apply.staging import Chunk, Staging
 from adaptor.spark.apply.work import Work
-from adaptor.spark.delta_log import DataFile, Snapshot
+from adaptor.spark.delta_log import DataFile, Snapshot, Transaction
 
 UNIT_BYTES = 128 << 20  # of source files, an output file, at most: what Spark gives a task too
 LEAST_UNIT_BYTES = 32 << 20  # smaller files only where there is no more
@@ -44,11 +44,8 @@ def why_not(work: Work, source: Snapshot) -> str | None:
     return None
 
 
-def write(work: Work, source: Snapshot, chunk: Chunk, staging: Staging) -> int | None:
-    """Write a chunk's files by its tasks; files with deletion vectors go through Spark, in the same commit."""
-    transaction = staging.started(chunk)
-    if transaction is None:
-        return None
+def write(work: Work, source: Snapshot, chunk: Chunk, staging: Staging, transaction: Transaction) -> int:
+    """Write a chunk's files by its tasks; files with deletion vectors go through Spark, in the same transaction."""
     seen = 0
     plain = [file for file in chunk.files if not file.has_deletions]
     deleted = [file for file in chunk.files if file.has_deletions]
@@ -64,7 +61,6 @@ def write(work: Work, source: Snapshot, chunk: Chunk, staging: Staging) -> int |
         if bad_transaction is not None:
             bad_transaction.add(bad_files)
             bad_transaction.commit({})
-    transaction.commit({})
     return seen
 
 

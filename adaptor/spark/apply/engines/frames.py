@@ -33,9 +33,9 @@ def by_arrow(work: Work, rows: DataFrame, transaction: Transaction) -> Sequence[
     rows.sparkSession.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", kernel.rows_per_batch)
     adapt = partial(_adapted, kernel, work.keeps_bad)
     found = _with_id(work, rows).select("kept", "embedding")
-    table, kept = transaction.before, rows.select("kept.*").schema
-    if on_shared_folders(table.location) and why_not(work, kept, table) is None:
-        files = write_by_tasks(found, adapt, kept_schema(kept), kernel.schema, table.location)
+    folder, kept = transaction.before.location, rows.select("kept.*").schema
+    if on_shared_folders(folder) and why_not(work, kept, transaction.definition) is None:
+        files = write_by_tasks(found, adapt, kept_schema(kept), kernel.schema, folder)
         transaction.add(files)
         return files
     schema = StructType([rows.schema["kept"], *nested_type(kernel)])
@@ -70,20 +70,6 @@ def _with_id(work: Work, rows: DataFrame) -> DataFrame:
 def _flat(adapted: DataFrame, kernel: Kernel) -> DataFrame:
     """`kept` taken apart."""
     return adapted.select("kept.*", *map(quoted, kernel.schema.names))
-
-
-def written_by(write: Write) -> Callable[[Work, Snapshot, Chunk, Staging], int | None]:
-    """The engine that writes chunks by `write`."""
-
-    def engine(work: Work, source: Snapshot, chunk: Chunk, staging: Staging) -> int | None:
-        transaction = staging.started(chunk)
-        if transaction is None:
-            return None
-        seen = write_frame(write, work, source, chunk, staging, transaction)
-        transaction.commit({})
-        return seen
-
-    return engine
 
 
 def write_frame(

@@ -30,7 +30,7 @@ from pyspark.sql.types import (
 from adaptor.spark.apply.engines.parquet import ParquetFile, Written
 from adaptor.spark.apply.target import MAPPING, OURS
 from adaptor.spark.apply.work import Work
-from adaptor.spark.delta_log import DataFile, Snapshot
+from adaptor.spark.delta_log import DataFile, Definition
 
 Adapt = Callable[[Iterable[pa.RecordBatch]], Iterable[pa.RecordBatch]]
 
@@ -53,7 +53,7 @@ def on_shared_folders(*locations: str) -> bool:
     return all(urlparse(location).scheme in ("", "file") for location in locations)
 
 
-def why_not(work: Work, kept: StructType, table: Snapshot) -> str | None:
+def why_not(work: Work, kept: StructType, table: Definition) -> str | None:
     """Why tasks can't write files of `table` that hold the columns `kept`, in half a sentence; None where they can."""
     odd = [f for f in kept if not isinstance(f.dataType, PLAIN) and f.name != work.columns.embedding]
     if odd:
@@ -64,7 +64,7 @@ def why_not(work: Work, kept: StructType, table: Snapshot) -> str | None:
     asked = {key for key in asked if not key.startswith((*OURS, *HARMLESS))}
     if asked:
         return f"the target has {', '.join(sorted(asked))}"
-    others = any(set(field.metadata) - {"comment"} for field in table.schema) or table.metadata["partitionColumns"]
+    others = any(set(field.metadata) - {"comment"} for field in table.schema) or table.partitioned_by
     if others or table.schema.names != [*kept.names, *work.kernel.schema.names]:
         return "the target's columns are not those that apply made"
     return None
