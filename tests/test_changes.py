@@ -251,11 +251,11 @@ def test_an_unfinished_build_that_changes_have_overtaken(bench, monkeypatch):
         patched.setattr("adaptor.spark.apply.staging.Staging.publish", lambda *_: 1 / 0)
         bench.sql("UPDATE docs SET title = 'older' WHERE id = 'd001'")
         with pytest.raises(ZeroDivisionError):
-            bench.apply("nested")
+            bench.apply("nested", chunk_bytes=1)
     bench.sql("UPDATE docs SET title = 'newer' WHERE id = 'd001'")
     bench.apply("nested", mode="incremental")
     bench.sql("DELETE FROM docs WHERE id = 'd002'")
-    applied = bench.apply("nested")
+    applied = bench.apply("nested", chunk_bytes=1)
     assert not any("going on with" in line for line in bench.said)
     assert applied.source.version == 4
     assert [row.id for row in bench.rows("nested") if row.title == "newer"] == ["d001"]
