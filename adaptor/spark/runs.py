@@ -80,7 +80,8 @@ def record(spark: SparkSession, table: str, run: Run, figures: Sequence[Figure])
     """Append `figures` of `run` to the Delta table at `table`, made if it is not there."""
     df = spark.createDataFrame([figure.row(run) for figure in figures], SCHEMA).coalesce(1)
     # A checkpoint takes seconds in a job that is about to end; a hundred small commits are read in less.
-    writer = df.write.format("delta").mode("append").option("delta.checkpointInterval", "100")
+    properties = {"delta.checkpointInterval": "100", "delta.dataSkippingStatsColumns": "job,data_set,started_at"}
+    writer = df.write.format("delta").mode("append").options(**properties)
     ref = TableRef(table)
 
     def append() -> None:
