@@ -171,7 +171,7 @@ def _require_good(work: Work, staging: Staging, chunk: Chunk) -> None:
             try:
                 work.require_width()
             except AdaptorError:
-                staging.delete()  # nobody has got further
+                staging.abandon()
                 raise
         _require_allowed(work, count_reasons(found), staging)
 

@@ -159,7 +159,7 @@ class Staging:
             transaction.commit({})
 
     def delete(self) -> None:
-        """Delete the build with its files: only where it can't have been published."""
+        """Delete everything in its folders: only where no build of this key was published, whose files lie there too."""
         self.log.delete_folder()
         self.bad_log.delete_folder()
 
