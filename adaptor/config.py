@@ -77,7 +77,7 @@ class Apply(Section):
     encoding: Encoding = "float32"
     engine: Literal["auto", "direct", "arrow", "pandas_udf"] = "auto"
     view: Name | None = None  # of the prefixes in `bands`, in a catalog; null: a named target's with _prefixes
-    chunk_bytes: Count | None = None  # of source files, a commit; null: four rounds of all task slots
+    chunk_bytes: Count | None = None  # of source files, a commit; null: eight rounds of all task slots
     price_per_core_hour: Positive | None = None  # for --dry-run
 
     @model_validator(mode="after")

@@ -33,7 +33,7 @@ LOST = (
     "FILE_NOT_EXIST",
     "DELTA_VERSION_NOT_FOUND",
 )  # of data and of the log
-ROUNDS, SLOT_BYTES = 4, 128 << 20  # a chunk: so many rounds of all task slots, each with so much of the source
+ROUNDS, SLOT_BYTES = 8, 128 << 20  # a chunk: so many rounds of all task slots, each with so much of the source
 
 
 @dataclass(frozen=True)

@@ -159,7 +159,7 @@ class Staging:
             transaction.commit({})
 
     def delete(self) -> None:
-        """Delete everything in its folders: only where no build of this key was published, whose files lie there too."""
+        """Delete all in its folders: only where no build of this key was published, whose files lie there too."""
         self.log.delete_folder()
         self.bad_log.delete_folder()
 
