@@ -85,6 +85,26 @@ def test_two_builds_of_one_chunk_at_once(bench, monkeypatch):
     require_whole(bench)
 
 
+def test_a_slow_run_leaves_alone_what_came_after_the_build_that_it_shares(bench, monkeypatch):
+    """Another run has published it, and merged a bad row since: it stays in the quarantine."""
+    whole, others = Staging.require_whole, []
+
+    def after_others(staging):
+        if not others:
+            others.append(None)
+            bench.apply("nested")
+            bench.sql("ALTER TABLE docs SET TBLPROPERTIES ('delta.enableChangeDataFeed' = 'true')")
+            bench.sql("UPDATE docs SET embedding = NULL WHERE id = 'd007'")
+            others.append(bench.apply("nested", mode="incremental"))
+        whole(staging)
+
+    monkeypatch.setattr(Staging, "require_whole", after_others)
+    bench.apply("nested")
+    assert others[1].bad_rows == {"null": 1}
+    assert [row.id for row in bench.rows("nested_quarantine")] == ["d007", "d100", "d101", "d102"]
+    assert len(bench.rows("nested")) == 99
+
+
 def test_a_build_of_one_chunk_whose_bad_rows_are_gone_begins_anew(bench):
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(Staging, "publish", lambda *_: 1 / 0)

@@ -142,9 +142,10 @@ def _build(work: Work, staging: Staging, location: str, report: Callable[[str], 
             f"{work.source} has {total} rows, but {rows} were written and {bad} are bad; {work.target} is as it was: "
             "run apply again"
         )
-    note = provenance(work)
-    _quarantine(work, staging, note)
-    staging.publish(work.in_place, note, partial(require_replaceable, work))
+    if not staging.published:  # else what it holds by now, and the quarantine with it, may be newer
+        note = provenance(work)
+        _quarantine(work, staging, note)
+        staging.publish(work.in_place, note, partial(require_replaceable, work))
     return Written(int(work.source.version or 0), rows, bad_rows, quarantined)
 
 

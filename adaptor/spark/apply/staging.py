@@ -199,6 +199,14 @@ class Staging:
                 "vacuumed meanwhile; nothing was changed: run apply again, it begins anew"
             )
 
+    @property
+    def published(self) -> bool:
+        """Whether a run that shares this build has published it."""
+        return self._is_in(self._target.snapshot())
+
+    def _is_in(self, target: Snapshot) -> bool:
+        return target.version >= 0 and target.properties.get(BUILD) == self._build
+
     def publish(self, in_place: bool, note: Mapping[str, str], allow: Callable[[Mapping[str, str]], None]) -> None:
         """Give the target these rows and no others, in one commit; once, whoever does it.
 
@@ -207,7 +215,7 @@ class Staging:
         """
         transaction = self._target.start()
         before = transaction.before
-        if before.version >= 0 and before.properties.get(BUILD) == self._build:
+        if self._is_in(before):
             return
         ours = {key: value for key, value in self.definition.properties.items() if key not in SCAFFOLD}
         if in_place and before.version != int(ours[VERSION]):
@@ -227,7 +235,7 @@ class Staging:
             transaction.add([file.below(self.folder) for file in self.files])
             transaction.commit(note)
         except Conflict as error:
-            if self._target.snapshot().properties.get(BUILD) != self._build:
+            if not self.published:
                 raise self._overtaken() from error
 
     def _overtaken(self) -> AdaptorError:
