@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 
 from py4j.protocol import Py4JError, Py4JJavaError
 from pyspark.errors import PySparkException
@@ -144,8 +143,7 @@ def merge_changes(work: Work, changes: DataFrame, versions: tuple[int, int], onc
             near = [f for f in before.files if found.ids and f.may_hold(work.columns.id, found.low, found.high)]
             old = stack.enter_context(_cached(_places(work, before.read(near), last)))
             replaced = _one_each(work, old)
-            properties = {**before.properties, VERSION: str(version)}
-            transaction.define(replace(before.definition, properties=properties))
+            transaction.define(before.definition.having({VERSION: str(version)}))
             files = by_arrow(work, new.coalesce(_files(work, found)), transaction)
             written = sum(file.rows or 0 for file in files)
             some_bad = work.keeps_bad or written < found.there
@@ -182,7 +180,7 @@ def _switch_on_marks(work: Work, log: DeltaLog) -> None:
     transaction = log.start()
     before = transaction.before
     if before.properties.get(MARKS) != "true":
-        transaction.define(replace(before.definition, properties={**before.properties, MARKS: "true"}))
+        transaction.define(before.definition.having({MARKS: "true"}))
         transaction.commit({})
 
 

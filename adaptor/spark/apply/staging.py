@@ -17,7 +17,7 @@ from pyspark.sql.types import StringType, StructField, StructType
 
 from adaptor.errors import AdaptorError
 from adaptor.spark.apply.target import BUILD, VERSION, merged
-from adaptor.spark.delta_log import Conflict, DataFile, Definition, DeltaLog, Snapshot, Transaction
+from adaptor.spark.delta_log import Conflict, DataFile, Definition, DeltaLog, Snapshot, Transaction, rows_of
 
 CHUNK_BYTES = "matryoshka.chunk_bytes"
 ABANDONED = "matryoshka.abandoned"
@@ -37,8 +37,7 @@ class Chunk:
     @property
     def rows(self) -> int | None:
         """Rows by the log; None where a file has no statistics."""
-        counts = [file.rows for file in self.files]
-        return None if None in counts else sum(count or 0 for count in counts)
+        return rows_of(self.files)
 
 
 def cut(files: Sequence[DataFile], chunk_bytes: int) -> list[Chunk]:
@@ -103,7 +102,7 @@ class Staging:
         }
         transaction = self.log.start()
         try:
-            transaction.define(replace(target, properties={**target.properties, **build}))
+            transaction.define(target.having(build))
             if not alone:
                 transaction.remove_all()
                 transaction.commit(build)
@@ -147,14 +146,14 @@ class Staging:
     def abandon(self) -> None:
         """Never go on with this build: the next run begins anew."""
         if self._alone:
-            if self._bad_files():
+            if self._bad() is not None:
                 self.bad_log.delete_folder()
             return
         transaction = self.log.start()
         before = transaction.before
         if before.properties.get(BUILD) != self._build:
             return
-        transaction.define(replace(before.definition, properties={**before.properties, ABANDONED: "true"}))
+        transaction.define(before.definition.having({ABANDONED: "true"}))
         with suppress(*Conflict):  # another run has done the same
             transaction.commit({})
 
@@ -172,26 +171,27 @@ class Staging:
     @property
     def rows(self) -> int:
         """Rows that were staged; `AdaptorError` where the session gathers no statistics."""
-        counts = [file.rows for file in self.files]
-        if None in counts:
+        found = rows_of(self.files)
+        if found is None:
             raise AdaptorError(
                 "rows can't be counted without statistics; leave spark.databricks.delta.stats.collect on"
             )
-        return sum(count or 0 for count in counts)
+        return found
 
     def bad_rows(self) -> DataFrame | None:
         """`id, reason` of the bad rows of all chunks; None where there are none."""
-        files = self._bad_files()
-        return self.bad_log.snapshot().read(files) if files else None
+        bad = self._bad()
+        return bad.read(bad.files) if bad is not None and bad.files else None
 
-    def _bad_files(self) -> list[DataFile]:
-        """Of this build: those of a build before stay until there are others, or VACUUM takes them."""
+    def _bad(self) -> Snapshot | None:
+        """This build's bad rows: those of a build before stay until there are others, or VACUUM takes them."""
         found = self.bad_log.snapshot()
-        return found.files if found.version >= 0 and found.properties[BUILD] == self._build else []
+        return found if found.properties.get(BUILD) == self._build else None
 
     def require_whole(self) -> None:
         """Raise `AdaptorError` when files of the build are gone; nobody goes on with it then."""
-        missing = [*self.log.missing(self.files), *self.bad_log.missing(self._bad_files())]
+        bad = self._bad()
+        missing = [*self.log.missing(self.files), *self.bad_log.missing(bad.files if bad is not None else [])]
         if missing:
             self.abandon()
             raise AdaptorError(
@@ -202,10 +202,7 @@ class Staging:
     @property
     def published(self) -> bool:
         """Whether a run that shares this build has published it."""
-        return self._is_in(self._target.snapshot())
-
-    def _is_in(self, target: Snapshot) -> bool:
-        return target.version >= 0 and target.properties.get(BUILD) == self._build
+        return self._target.snapshot().properties.get(BUILD) == self._build
 
     def publish(self, in_place: bool, note: Mapping[str, str], allow: Callable[[Mapping[str, str]], None]) -> None:
         """Give the target these rows and no others, in one commit; once, whoever does it.
@@ -215,7 +212,7 @@ class Staging:
         """
         transaction = self._target.start()
         before = transaction.before
-        if self._is_in(before):
+        if before.properties.get(BUILD) == self._build:
             return
         ours = {key: value for key, value in self.definition.properties.items() if key not in SCAFFOLD}
         if in_place and before.version != int(ours[VERSION]):

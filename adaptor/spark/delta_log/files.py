@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -60,6 +60,12 @@ class DataFile:
     def below(self, folder: str) -> DataFile:
         """The same file, seen from the parent of the table's `folder`."""
         return DataFile(json.dumps({**self._add, "path": f"{folder}/{self.path}", "dataChange": True}))
+
+
+def rows_of(files: Iterable[DataFile]) -> int | None:
+    """Rows of files together; None where the log does not say it of each."""
+    counts = [file.rows for file in files]
+    return None if None in counts else sum(count or 0 for count in counts)
 
 
 def data_file(add: Any) -> DataFile:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructType
 
-from adaptor.spark.delta_log.definition import Definition, definition_of
-from adaptor.spark.delta_log.files import DataFile, adds, data_file
+from adaptor.spark.delta_log.definition import Definition, definition_of, metadata_of
+from adaptor.spark.delta_log.files import DataFile, adds, data_file, rows_of
 from adaptor.spark.delta_log.scala import items, module, seq
 
 
@@ -32,19 +32,19 @@ class Snapshot:
 
     @cached_property
     def metadata(self) -> dict[str, Any]:
-        return json.loads(self._snapshot.metadata().json())["metaData"]
+        return metadata_of(self._snapshot.metadata())
+
+    @cached_property
+    def definition(self) -> Definition:
+        return definition_of(self.metadata)
 
     @property
-    def properties(self) -> dict[str, str]:
-        return dict(self.metadata["configuration"])
+    def properties(self) -> Mapping[str, str]:
+        return self.definition.properties
 
     @property
     def schema(self) -> StructType:
-        return StructType.fromJson(json.loads(self.metadata["schemaString"]))
-
-    @property
-    def definition(self) -> Definition:
-        return definition_of(self._snapshot.metadata())
+        return self.definition.schema
 
     @cached_property
     def protocol(self) -> dict[str, Any]:
@@ -76,8 +76,7 @@ class Snapshot:
     @property
     def rows(self) -> int | None:
         """Rows by the log alone; None where a file has no statistics."""
-        counts = [file.rows for file in self.files]
-        return None if None in counts else sum(count or 0 for count in counts)
+        return rows_of(self.files)
 
     def read(self, files: Sequence[DataFile]) -> DataFrame:
         """These files of the table as rows, without those that deletion vectors leave out."""

@@ -12,7 +12,7 @@ from delta import exceptions
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from adaptor.spark.delta_log.definition import Definition, definition_of
+from adaptor.spark.delta_log.definition import Definition, definition_of, metadata_of
 from adaptor.spark.delta_log.files import DataFile, adds, data_file
 from adaptor.spark.delta_log.scala import action, items, module, seq
 from adaptor.spark.delta_log.snapshot import Snapshot
@@ -33,7 +33,7 @@ class Transaction:
     @property
     def definition(self) -> Definition:
         """What the table is once this is committed, with what the session gives new tables."""
-        return definition_of(self._transaction.metadata())
+        return definition_of(metadata_of(self._transaction.metadata()))
 
     def last(self, application: str) -> int:
         """The number of the application's last commit, -1 where there is none; one more meanwhile is a conflict."""
