@@ -58,7 +58,7 @@ def test_quotas(rows, expected):
 
 
 def chosen(df, rows: int) -> list[str]:
-    of_language = df.select("id", stratum("lang").alias("stratum"))
+    of_language = df.select("id", stratum(df, "lang").alias("stratum"))
     return sorted(row.id for row in balanced(of_language, place("id", 0), rows).collect())
 
 

@@ -20,14 +20,17 @@ from adaptor.kernel import Kernel
 from adaptor.layout import Encoding, bytes_of, column_of
 from adaptor.maps import Map
 from adaptor.metrics import judge, paired_interval
+from adaptor.spark.causes import named_causes
+from adaptor.spark.columns import column, full_name
 from adaptor.spark.decoders import prefix_column
+from adaptor.spark.preflight import require_commits
 from adaptor.spark.queries import read_queries, strata_by_id, vectors_by_id
 from adaptor.spark.rows import reason, stratum
 from adaptor.spark.runs import Figure, Run, record
 from adaptor.spark.sampling import balanced, place, sample
 from adaptor.spark.search import View, exact_search
 from adaptor.spark.session import Clock
-from adaptor.spark.tables import TableRef, require_columns
+from adaptor.spark.tables import TableRef, require_columns, require_embeddings, restricted
 from adaptor.strata import check_count
 from adaptor.vectors import Float32, normalise, prefix
 
@@ -66,23 +69,29 @@ def evaluate_table(spark: SparkSession, config: Config, report: Callable[[str], 
     figures of each stratum stand beside those of all: of queries, where their table has the column;
     without judgments of held-out rows, as many of each.
     """
+    source = TableRef(config.source.table, config.source.version).pinned(spark)
+    require_commits(spark, TableRef(config.runs), "runs", replaced=False)
+    with named_causes(spark, source, config.source):
+        return _evaluate(spark, source, config, report)
+
+
+def _evaluate(spark: SparkSession, source: TableRef, config: Config, report: Callable[[str], None]) -> Evaluated:
     settings = config.evaluate
     assert settings is not None  # load_config has seen to it
     clock, started_at = Clock(spark), datetime.now(UTC)
     adaptor = Adaptor.load(config.artifact)
-    source = TableRef(config.source.table, config.source.version).pinned(spark)
-    nested, encoding = _open_target(spark, config, adaptor)
-    rows = source.read(spark)
-    if config.source.where:
-        rows = rows.where(config.source.where)
-    column = config.sample.stratum
-    if column and not settings.judgments:
-        require_columns(rows, [column], source)
-    rows = rows.select(
-        F.col(config.source.id).alias("id"),
-        F.col(config.source.embedding).cast("array<float>").alias("embedding"),
-        stratum(None if settings.judgments else column).alias("stratum"),
+    by_stratum = config.sample.stratum
+    of_rows = None if settings.judgments else by_stratum
+    table = source.read(spark)
+    require_columns(table, [config.source.id, config.source.embedding, *([of_rows] if of_rows else [])], source)
+    require_embeddings(table, config.source.embedding, source)
+    table = restricted(table, config.source.where)
+    rows = table.select(
+        column(table, config.source.id).alias("id"),
+        column(table, config.source.embedding).cast("array<float>").alias("embedding"),
+        stratum(table, of_rows).alias("stratum"),
     )
+    nested, encoding = _open_target(spark, config, adaptor, full_name(table.schema, config.source.id))
     rows = rows.where(reason("id", "embedding", adaptor.width).isNull())
     total = rows.count()
     if not total:
@@ -94,16 +103,16 @@ def evaluate_table(spark: SparkSession, config: Config, report: Callable[[str], 
         if settings.queries is None:
             raise AdaptorError("evaluate.judgments needs evaluate.queries, the table with the queries' embeddings")
         names = config.source.id, config.source.embedding
-        asked = read_queries(spark, settings.queries, settings.judgments, *names, adaptor.width, True, column)
+        asked = read_queries(spark, settings.queries, settings.judgments, *names, adaptor.width, True, by_stratum)
         questions = Questions(asked.ids, asked.vectors, asked.judgments, asked.strata)
     else:
         # The far end of the order that samples are taken from: as far from a fit as there is.
         at = place("id", config.sample.seed)
-        if column:
+        if by_stratum:
             far = balanced(rows, 1 - at, settings.held_out)
         else:
             far = rows.orderBy(at.desc(), "id").limit(settings.held_out)
-        questions = Questions(*vectors_by_id(far), None, strata_by_id(far) if column else None)
+        questions = Questions(*vectors_by_id(far), None, strata_by_id(far) if by_stratum else None)
     report(f"searching {total} rows with {len(questions.ids)} queries at dims {list(adaptor.dims)} and {adaptor.width}")
     found = exact_search(rows, "id", _baselines(adaptor, svd, questions.vectors), 100)
     found |= exact_search(nested, "id", _nested_views(adaptor, questions), 100)
@@ -212,8 +221,8 @@ def _nested_views(adaptor: Adaptor, questions: Questions) -> list[View]:
     ]
 
 
-def _open_target(spark: SparkSession, config: Config, adaptor: Adaptor) -> tuple[DataFrame, Encoding]:
-    """The target as `id` and a prefix a dim, whatever its layout, and the encoding it is stored in."""
+def _open_target(spark: SparkSession, config: Config, adaptor: Adaptor, name: str) -> tuple[DataFrame, Encoding]:
+    """The target as `id`, its column `name`, and a prefix a dim, whatever its layout; the encoding it is stored in."""
     if config.apply is None:
         raise AdaptorError("the config has no section 'apply': evaluate reads the table that apply wrote")
     target = TableRef(config.target_table)
@@ -229,9 +238,9 @@ def _open_target(spark: SparkSession, config: Config, adaptor: Adaptor) -> tuple
     layout, encoding = (properties.get(f"matryoshka.{key}", default) for key, default in WRITTEN.items())
     kernel = Kernel(adaptor, layout, encoding)  # type: ignore[arg-type]
     nested = target.read(spark)
-    require_columns(nested, [config.source.id, *kernel.schema.names], target)
+    require_columns(nested, [name, *kernel.schema.names], target)
     good = nested.where(F.col(kernel.schema.names[0]).isNotNull())
     prefixes = [
         prefix_column(adaptor, kernel.layout, kernel.encoding, dim).alias(column_of(dim)) for dim in adaptor.dims
     ]
-    return good.select(F.col(config.source.id).alias("id"), *prefixes), kernel.encoding
+    return good.select(column(good, name).alias("id"), *prefixes), kernel.encoding

@@ -14,8 +14,11 @@ from pyspark.sql import SparkSession
 from adaptor.artifact import Adaptor, publish
 from adaptor.card import model_card
 from adaptor.config import Config, QueryLog
+from adaptor.files import require_writable_folder
 from adaptor.fitting import fit_sample
 from adaptor.sample import Fold, Judgments, Sample
+from adaptor.spark.causes import named_causes
+from adaptor.spark.preflight import require_commits
 from adaptor.spark.queries import read_judgments, read_queries
 from adaptor.spark.runs import Figure, Run, record
 from adaptor.spark.sampling import Materialised, materialise
@@ -44,8 +47,15 @@ def fit_table(spark: SparkSession, config: Config, report: Callable[[str], None]
 
     Raises `AdaptorError` when the source can't be read as embeddings or has too few good rows.
     """
-    clock, started_at = Clock(spark), datetime.now(UTC)
     source = TableRef(config.source.table, config.source.version).pinned(spark)
+    require_writable_folder(config.artifact, "artifact")
+    require_commits(spark, TableRef(config.runs), "runs", replaced=False)
+    with named_causes(spark, source, config.source):
+        return _fit(spark, source, config, report)
+
+
+def _fit(spark: SparkSession, source: TableRef, config: Config, report: Callable[[str], None]) -> Fitted:
+    clock, started_at = Clock(spark), datetime.now(UTC)
     df = source.read(spark)
     stratum = config.sample.stratum
     require_columns(df, [config.source.id, config.source.embedding, *([stratum] if stratum else [])], source)

@@ -8,6 +8,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from adaptor.errors import AdaptorError
+from adaptor.spark.columns import column, path_of
 from adaptor.spark.rows import reason, stratum
 from adaptor.spark.tables import TableRef, require_columns, require_embeddings
 from adaptor.vectors import Float32
@@ -44,11 +45,11 @@ def read_queries(
     df = ref.read(spark)
     require_columns(df, [id_column, embedding], ref)
     require_embeddings(df, embedding, ref)
-    told_apart = stratum_column in df.columns
+    told_apart = stratum_column is not None and path_of(df.schema, stratum_column) is not None
     df = df.select(
-        F.col(id_column).cast("string").alias("id"),
-        F.col(embedding).cast("array<float>").alias("embedding"),
-        stratum(stratum_column if told_apart else None).alias("stratum"),
+        column(df, id_column).cast("string").alias("id"),
+        column(df, embedding).cast("array<float>").alias("embedding"),
+        stratum(df, stratum_column if told_apart else None).alias("stratum"),
     )
     grades = None if judgments is None else read_judgments(spark, judgments)
     if judged_only and grades is not None:

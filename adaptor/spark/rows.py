@@ -1,23 +1,32 @@
 """What is said of a row: why its vector can't be adapted, so that no row is dropped unnoticed, and its stratum."""
 
-from collections import Counter
 from collections.abc import Mapping
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from adaptor.errors import AdaptorError
+from adaptor.spark.columns import column
 from adaptor.strata import NO_STRATUM
 from adaptor.vectors import LARGEST, SMALLEST
 
 
-def common_width(df: DataFrame, embedding: str, first: int | None = None) -> int:
-    """D, the width that most vectors of `df`, or of its `first` rows, have; `AdaptorError` when none has any."""
-    sizes = df.select(F.coalesce(F.size(embedding), F.lit(0)))
-    widths = Counter(size for (size,) in (sizes.take(first) if first else sizes.collect()) if size > 0)
-    if not widths:
+def shares_of_widths(df: DataFrame, embedding: str, weight: str | None = None) -> dict[int, float]:
+    """Width -> share of the vectors of `df`, the commonest first; a row counts as column `weight` says, or once.
+
+    Raises `AdaptorError` when there is no vector.
+    """
+    counts = df.groupBy(F.size(embedding).alias("width")).agg(F.sum(weight or F.lit(1)).alias("rows"))
+    rows = {row["width"]: float(row["rows"]) for row in counts.where("width > 0").collect()}
+    if not rows:
         raise AdaptorError(f"every vector in column {embedding!r} is null or empty; there is nothing to fit")
-    return max(widths, key=lambda width: (widths[width], width))
+    order = sorted(rows, key=lambda width: (-rows[width], -width))
+    return {width: rows[width] / sum(rows.values()) for width in order}
+
+
+def common_width(df: DataFrame, embedding: str) -> int:
+    """D, the width that most vectors of `df` have; `AdaptorError` when none has any."""
+    return next(iter(shares_of_widths(df, embedding)))
 
 
 def reason(id_column: str, embedding: str, width: int) -> Column:
@@ -40,9 +49,9 @@ def bad_rows(rows: DataFrame, width: int) -> DataFrame:
     return found.where("reason IS NOT NULL")
 
 
-def stratum(column: str | None) -> Column:
-    """The stratum of a row: `column` as a string, and rows without one a stratum of their own."""
-    return F.lit(NO_STRATUM) if column is None else F.coalesce(F.col(column).cast("string"), F.lit(NO_STRATUM))
+def stratum(rows: DataFrame, name: str | None) -> Column:
+    """The stratum of a row: column `name` as a string, and rows without one a stratum of their own."""
+    return F.lit(NO_STRATUM) if name is None else F.coalesce(column(rows, name).cast("string"), F.lit(NO_STRATUM))
 
 
 def told(reasons: Mapping[str, int]) -> str:

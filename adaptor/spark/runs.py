@@ -85,7 +85,7 @@ def record(spark: SparkSession, table: str, run: Run, figures: Sequence[Figure])
     ref = TableRef(table)
 
     def append() -> None:
-        writer.save(ref.path) if ref.is_path else writer.saveAsTable(table)
+        writer.save(ref.path) if ref.is_path else writer.saveAsTable(ref.identifier)
 
     try:
         append()

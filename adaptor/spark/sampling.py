@@ -18,8 +18,9 @@ from adaptor.config import Sample
 from adaptor.errors import AdaptorError
 from adaptor.files import open_folder
 from adaptor.sample import Fold
+from adaptor.spark.columns import column
+from adaptor.spark.names import is_url
 from adaptor.spark.rows import common_width, count_reasons, reason, stratum
-from adaptor.spark.tables import is_url
 from adaptor.strata import MOST_STRATA, Labels, check_count, quotas
 from adaptor.vectors import Float32
 
@@ -93,11 +94,10 @@ def materialise(
     workers read them in the same order everywhere.
     """
     rows = df.select(
-        F.col(id_column).cast("string").alias("id"),
-        F.col(embedding).cast("array<float>").alias("embedding"),
-        stratum(wanted.stratum).alias("stratum"),
-        place(id_column, wanted.seed).alias("place"),
-    )
+        column(df, id_column).cast("string").alias("id"),
+        column(df, embedding).cast("array<float>").alias("embedding"),
+        stratum(df, wanted.stratum).alias("stratum"),
+    ).withColumn("place", place("id", wanted.seed))
     total = rows.count()
     if wanted.stratum is None:
         chosen = sample(rows, "id", wanted.rows, wanted.seed, total)

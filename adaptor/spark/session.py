@@ -5,6 +5,7 @@ import sys
 import time
 
 from pyspark import SparkConf, SparkContext
+from pyspark.logger import PySparkLogger
 from pyspark.sql import SparkSession
 
 from adaptor.errors import AdaptorError
@@ -29,6 +30,10 @@ def open_session(name: str, progress: bool = True) -> SparkSession:
         .config("spark.ui.showConsoleProgress", str(progress and sys.stderr.isatty()).lower())
         .getOrCreate()
     )
+    for logger in ("SQLQueryContextLogger", "DataFrameQueryContextLogger"):
+        PySparkLogger.getLogger(
+            logger
+        ).disabled = True  # they print an error as a line of JSON before anyone can say it
     spark.sparkContext.setLogLevel(os.environ.get("ADAPTOR_SPARK_LOG", "FATAL"))
     try:
         spark.sparkContext._jvm.java.lang.Class.forName(  # type: ignore[union-attr]

@@ -15,13 +15,16 @@ from adaptor.errors import AdaptorError
 from adaptor.spark.apply.engines.direct import UNIT_BYTES
 from adaptor.spark.apply.engines.frames import by_arrow
 from adaptor.spark.apply.feed import Found, last_words, look_at, new_rows
-from adaptor.spark.apply.full import Written, build, lost_files
+from adaptor.spark.apply.full import Written, build
 from adaptor.spark.apply.staging import BAD_ROWS
 from adaptor.spark.apply.target import BUILD, SOURCE_COLUMNS, VERSION, provenance, require_replaceable
 from adaptor.spark.apply.work import Work
+from adaptor.spark.causes import lost_files
+from adaptor.spark.columns import field_of
 from adaptor.spark.delta_log import Conflict, DeltaLog
+from adaptor.spark.names import quoted
 from adaptor.spark.rows import bad_rows, count_reasons, told
-from adaptor.spark.tables import first_line, make_table, quoted
+from adaptor.spark.tables import first_line, make_table
 
 FEED = "delta.enableChangeDataFeed"
 MARKS = "delta.enableDeletionVectors"
@@ -91,7 +94,8 @@ def held_version(work: Work, report: Callable[[str], None]) -> int | None:
             f"{work.source.where} keeps no change feed; switch it on by ALTER TABLE {work.source.identifier} "
             f"SET TBLPROPERTIES ('{FEED}' = 'true') and run once with apply.mode=full"
         )
-    then, kinds = ({f.name: f.dataType.simpleString() for f in table.schema} for table in (held, source))
+    then = {field.name: field.dataType.simpleString() for field in held.schema}
+    kinds = {name: field_of(source.schema, name).dataType.simpleString() for name in work.kept}
     changed = [f"{name} is {kinds[name]} now" for name in work.kept if then.get(name) != kinds[name]]
     if changed:
         if work.settings.rebuild:

@@ -9,7 +9,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from adaptor.spark.apply.work import Work
-from adaptor.spark.tables import quoted
+from adaptor.spark.columns import column
 
 
 def _fed(work: Work, changes: DataFrame) -> DataFrame:
@@ -30,7 +30,7 @@ def last_words(work: Work, changes: DataFrame) -> DataFrame:
     """
     # One number of both, as Spark aggregates numbers without sorting rows or making objects of them.
     word = 2 * F.col("_commit_version") + F.col("__there").cast("long")
-    ids = _fed(work, changes).select(F.col(quoted(work.columns.id)).alias("id"), word.alias("word"))
+    ids = _fed(work, changes).select(column(changes, work.columns.id).alias("id"), word.alias("word"))
     last = ids.groupBy("id").agg(F.max("word").alias("word"), F.sum(F.col("word") % 2).alias("fed"))
     return last.select("id", F.shiftright("word", 1).alias("version"), (F.col("word") % 2 == 1).alias("there"), "fed")
 

@@ -23,16 +23,11 @@ from adaptor.spark.apply.target import (
     target_location,
 )
 from adaptor.spark.apply.work import Work
+from adaptor.spark.causes import lost_files, require_files
 from adaptor.spark.delta_log import Conflict, DeltaLog, Snapshot
 from adaptor.spark.rows import count_reasons, told
 from adaptor.spark.tables import require_rows, write_table
 
-LOST = (
-    "FileNotFoundException",
-    "FileNotFoundError",
-    "FILE_NOT_EXIST",
-    "DELTA_VERSION_NOT_FOUND",
-)  # of data and of the log
 ROUNDS, SLOT_BYTES = 8, 128 << 20  # a chunk: so many rounds of all task slots, each with so much of the source
 
 
@@ -89,6 +84,10 @@ def _giving_up_lost_files(work: Work, staging: Staging) -> Iterator[None]:
         if not lost_files(error):
             raise
         staging.abandon()
+        asked = work.columns.version is not None
+        newest = DeltaLog(work.spark, work.source.location(work.spark)).snapshot().version
+        if asked or newest == work.source.version:  # beginning anew would read the same
+            require_files(work.spark, work.source, asked)
         raise AdaptorError(
             f"files of {work.source}, or of this build, are gone: a table was vacuumed while its rows were adapted; "
             f"{work.target.where} is as it was: run apply again, it begins anew with the latest version"
@@ -196,8 +195,3 @@ def _quarantine(work: Work, staging: Staging, note: Mapping[str, str]) -> None:
             write_table(empty if bad is None else bad, work.quarantine, note)
         except Conflict:  # a run that shares this build has just written the same
             write_table(empty if bad is None else bad, work.quarantine, note)
-
-
-def lost_files(error: Exception) -> bool:
-    """Whether files or versions that a log names are no longer there."""
-    return any(name in str(error) for name in LOST)

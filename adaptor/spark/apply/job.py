@@ -15,7 +15,8 @@ from adaptor.spark.apply.changes import apply_changes
 from adaptor.spark.apply.full import Written, build
 from adaptor.spark.apply.stream import apply_stream
 from adaptor.spark.apply.target import make_view
-from adaptor.spark.apply.work import Work, open_work
+from adaptor.spark.apply.work import Work, open_work, require_writable
+from adaptor.spark.causes import named_causes
 from adaptor.spark.runs import Figure, Run, record
 from adaptor.spark.session import Clock
 from adaptor.spark.tables import TableRef
@@ -52,7 +53,9 @@ def apply_table(spark: SparkSession, config: Config, report: Callable[[str], Non
     """
     clock, started_at = Clock(spark), datetime.now(UTC)
     work = open_work(spark, config)
-    written = MODES[work.settings.mode](work, report)
+    require_writable(work, config.runs)
+    with named_causes(spark, work.source, config.source):
+        written = MODES[work.settings.mode](work, report)
     kernel = work.kernel
     run = Run(
         run_id=uuid4().hex,

@@ -16,7 +16,8 @@ from adaptor.spark.apply.engines.choice import choose
 from adaptor.spark.apply.full import chunk_bytes
 from adaptor.spark.apply.staging import Chunk, Staging, cut
 from adaptor.spark.apply.target import target_definition
-from adaptor.spark.apply.work import Work, open_work
+from adaptor.spark.apply.work import Work, open_work, require_writable
+from adaptor.spark.causes import named_causes
 from adaptor.spark.delta_log import DataFile, Snapshot
 from adaptor.spark.session import Clock
 from adaptor.spark.tables import TableRef
@@ -48,6 +49,13 @@ def plan_apply(spark: SparkSession, config: Config, report: Callable[[str], None
     Raises `AdaptorError` as `apply_table` would before it writes.
     """
     work = open_work(spark, config)
+    require_writable(work, config.runs)
+    with named_causes(spark, work.source, config.source):
+        return _measured(work, config, report)
+
+
+def _measured(work: Work, config: Config, report: Callable[[str], None]) -> Plan:
+    spark = work.spark
     work.require_width()
     source = work.snapshot()
     there = work.target.is_path or work.target.exists(spark)

@@ -56,7 +56,7 @@ def apply_stream(work: Work, report: Callable[[str], None]) -> Written:
     # Delta cuts what there is into batches by files, also within a commit, whose rest would count as merged.
     reader = work.spark.readStream.format("delta").option("readChangeFeed", "true").option("startingVersion", last + 1)
     reader = reader.option("maxFilesPerTrigger", MOST_FILES)
-    changes = reader.load(work.source.path) if work.source.is_path else reader.table(work.source.where)
+    changes = reader.load(work.source.path) if work.source.is_path else reader.table(work.source.identifier)
     writer = changes.writeStream.trigger(availableNow=True).foreachBatch(merge)
     query = writer.option("checkpointLocation", f"{location}/_matryoshka/stream-{made}").start()
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 
 from pyspark.sql.types import (
@@ -25,13 +26,16 @@ from adaptor.errors import AdaptorError
 from adaptor.kernel import Kernel
 from adaptor.layout import Nested
 from adaptor.spark.apply.work import Work
+from adaptor.spark.columns import field_of
 from adaptor.spark.decoders import prefix_sql
 from adaptor.spark.delta_log import Definition, Snapshot
-from adaptor.spark.tables import TableRef, make_table, quoted
+from adaptor.spark.names import quoted
+from adaptor.spark.tables import TableRef, make_table
 
 SKIPPABLE = (NumericType, StringType, DateType, TimestampType, TimestampNTZType)  # Delta refuses all others by name
 OURS = ("matryoshka.", "delta.constraints.matryoshka_")
 MAPPING = "delta.columnMapping.mode"
+UNFIT = re.compile(r"[ ,;{}()\n\t=]")  # characters that Delta refuses in a column's name unless it maps names
 FINGERPRINT, BUILD, VERSION = "matryoshka.fingerprint", "matryoshka.build", "matryoshka.source_version"
 SOURCE_COLUMNS = "matryoshka.source_columns"  # that the source had at that version
 ITEMS: dict[str, DataType] = {
@@ -50,11 +54,16 @@ def target_definition(work: Work, source: Snapshot) -> Definition:
     return Definition(schema, merged(source.properties, ours, in_place=True), source.metadata["partitionColumns"])
 
 
+def mapping_of(work: Work) -> str:
+    """How a target of its own maps its columns' names: `name` where Delta would refuse one of them, else `none`."""
+    return "name" if any(UNFIT.search(name) for name in work.kept) else "none"
+
+
 def _schema(work: Work, source: Snapshot) -> StructType:
     """The kept columns of the source and the nested ones."""
     fields = []
     for name in work.kept:
-        field = source.schema[name]
+        field = field_of(source.schema, name)
         comment = {key: value for key, value in field.metadata.items() if key == "comment"}
         fields.append(field if work.in_place else StructField(name, field.dataType, True, comment))
     return StructType([*fields, *(_field(work.kernel, column) for column in work.kernel.nested)])
@@ -89,7 +98,7 @@ def _properties(work: Work, source: Snapshot, schema: StructType) -> dict[str, s
     plain = [f.name for f in schema if isinstance(f.dataType, SKIPPABLE) and f.name not in partitions]
     found["delta.dataSkippingStatsColumns"] = ",".join(map(quoted, plain))
     if not work.in_place:
-        found[MAPPING] = "none"  # whatever a session gives new tables: files are added by the names of their columns
+        found[MAPPING] = mapping_of(work)  # whatever a session gives new tables: engines must know it beforehand
     if work.settings.mode != "full":
         found["delta.enableDeletionVectors"] = "true"  # a night's changes touch rows, not whole files
     return found
@@ -121,8 +130,9 @@ def require_replaceable(work: Work, before: Mapping[str, str]) -> None:
         return
     if "matryoshka.source" not in before:
         raise AdaptorError(f"{work.target.where} is a table that apply did not write; name another apply.target")
-    if before.get(MAPPING, "none") != "none" and not work.in_place:
-        raise AdaptorError(f"{work.target.where} maps its columns' names by now; name another apply.target")
+    if before.get(MAPPING, "none") != mapping_of(work) and not work.in_place:
+        maps = "has plain" if mapping_of(work) == "name" else "maps its"
+        raise AdaptorError(f"{work.target.where} {maps} columns' names by now; name another apply.target")
     stamp = before.get(FINGERPRINT, work.kernel.adaptor.fingerprint)
     made = {key: before.get(f"matryoshka.{key}", getattr(work.kernel, key)) for key in ("layout", "encoding")}
     differs = [f"{key} {found}" for key, found in made.items() if found != getattr(work.kernel, key)]
@@ -140,13 +150,14 @@ def target_location(work: Work) -> str:
     """The target's folder; a name that a catalog does not know yet becomes an empty table first."""
     if not work.target.is_path and not work.target.exists(work.spark):
         schema = _schema(work, work.snapshot())
-        make_table(work.spark, work.target, schema, {"matryoshka.source": work.source.where})
+        properties = {"matryoshka.source": work.source.where, MAPPING: mapping_of(work)}
+        make_table(work.spark, work.target, schema, properties)
     return work.target.location(work.spark)
 
 
 def make_view(work: Work) -> str | None:
     """The view that puts the prefixes of `bands` together, of length 1; its name, or None where there is none."""
-    name = work.settings.view or (None if work.target.is_path else f"{work.target.where}_prefixes")
+    name = work.settings.view or (None if work.target.is_path else work.target.beside("_prefixes").where)
     if name is None or (work.kernel.layout, work.kernel.encoding) != ("bands", "float32"):
         return None
     dims = work.kernel.adaptor.dims

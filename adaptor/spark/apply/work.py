@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 
+import numpy as np
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -14,11 +17,14 @@ from adaptor.artifact import Adaptor
 from adaptor.config import SAME, Apply, Config, Source
 from adaptor.errors import AdaptorError
 from adaptor.kernel import Kernel
+from adaptor.spark.columns import column, full_name
 from adaptor.spark.delta_log import DataFile, DeltaLog, Snapshot
-from adaptor.spark.rows import common_width
-from adaptor.spark.tables import TableRef, quoted, require_columns, require_embeddings, require_rows, restricted
+from adaptor.spark.preflight import require_commits
+from adaptor.spark.rows import shares_of_widths
+from adaptor.spark.tables import TableRef, require_columns, require_embeddings, require_rows, restricted
 
-FEW = 100  # files whose first rows tell the width
+RARE = 0.05  # share of the vectors under which the artifact's width is not this table's
+SAMPLED_PLACES = 20  # evenly among the table's rows: the files there tell the widths
 
 
 @dataclass(frozen=True)
@@ -67,7 +73,7 @@ class Work:
 
     def at(self, version: int) -> Work:
         """The same from another version of the source."""
-        return replace(self, source=replace(self.source, version=version))
+        return replace(self, source=self.source.at(version))
 
     def snapshot(self) -> Snapshot:
         """The source at its pinned version."""
@@ -79,18 +85,28 @@ class Work:
         return self.frame(snapshot, snapshot.files).count() if rows is None else rows
 
     def require_width(self) -> None:
-        """`AdaptorError` when the source has no rows, or embeddings of another width than the artifact."""
-        source = self.snapshot()
-        if self.columns.where is None and source.rows:  # the log knows, mostly
-            rows = source.read(source.files[:FEW])  # named, so that nothing looks for them in the log
-        else:
-            rows = require_rows(self.source.read(self.spark), self.columns.where, self.source)
-        width, fitted = common_width(rows, self.columns.embedding, first=1000), self.kernel.adaptor.width
-        if width != fitted:
+        """`AdaptorError` when the source has no rows, or hardly any embeddings of the artifact's width."""
+        shares = shares_of_widths(self._sample(), "embedding", "weight")
+        common, fitted = next(iter(shares)), self.kernel.adaptor.width
+        if shares.get(fitted, 0) < RARE:
             raise AdaptorError(
-                f"{self.source.where} holds embeddings of width {width}, the artifact was fitted on width {fitted}; "
+                f"{self.source.where} holds embeddings of width {common}, the artifact was fitted on width {fitted}; "
                 "fit one on this table"
             )
+
+    def _sample(self) -> DataFrame:
+        """`embedding, weight`: rows of files that stand evenly in the table, or all rows where the log can't say."""
+        source = self.snapshot()
+        if self.columns.where is not None or not source.rows:
+            rows = require_rows(self.source.read(self.spark), self.columns.where, self.source)
+            return self.prepared(rows).select("embedding", F.lit(1.0).alias("weight"))
+        counts = [file.rows or 0 for file in source.files]
+        places = (np.arange(SAMPLED_PLACES) + 0.5) / SAMPLED_PLACES * source.rows
+        hits = Counter(np.searchsorted(np.cumsum(counts), places, side="right").tolist())
+        picked = [(self.frame(source, [source.files[number]]), hit / counts[number]) for number, hit in hits.items()]
+        return reduce(
+            DataFrame.unionAll, (rows.select("embedding", F.lit(weight).alias("weight")) for rows, weight in picked)
+        )
 
     def frame(self, snapshot: Snapshot, files: Sequence[DataFile]) -> DataFrame:
         """These files of the source as `kept, id, embedding`; without the rows that `source.where` leaves out."""
@@ -101,9 +117,9 @@ class Work:
         """Rows of the source as `kept, id, embedding, *more`: `kept` a struct, so its columns may have any name."""
         return rows.select(
             *more,
-            F.struct(*map(quoted, self.kept)).alias("kept"),
-            F.col(quoted(self.columns.id)).alias("id"),
-            F.col(quoted(self.columns.embedding)).cast("array<float>").alias("embedding"),
+            F.struct(*(column(rows, name).alias(name) for name in self.kept)).alias("kept"),
+            column(rows, self.columns.id).alias("id"),
+            column(rows, self.columns.embedding).cast("array<float>").alias("embedding"),
         )
 
 
@@ -117,22 +133,30 @@ def open_work(spark: SparkSession, config: Config) -> Work:
     assert settings is not None  # load_config has seen to it
     kernel = Kernel(Adaptor.load(config.artifact), settings.layout, settings.encoding)
     source = TableRef(config.source.table, config.source.version).pinned(spark)
+    if source.is_view(spark):
+        raise AdaptorError(
+            f"{source} is a view, and apply works through the files of a Delta table: name the table behind it, with "
+            "its condition as source.where, or CREATE TABLE ... USING delta AS SELECT * FROM the view, and name that"
+        )
     target = TableRef(config.target_table)
-    quarantine = TableRef(settings.quarantine or f"{config.target_table}_quarantine")
+    quarantine = TableRef(settings.quarantine) if settings.quarantine else target.beside("_quarantine")
     work = Work(spark, kernel, settings, source, config.source, (), target, quarantine)
     _require_apart(work)
     df = source.read(spark)
     require_columns(df, [config.source.id, config.source.embedding, *settings.carry], source)
     require_embeddings(df, config.source.embedding, source)
-    nested = kernel.schema.names
-    kept = (config.source.id, *settings.carry)
-    if work.in_place:
-        kept = tuple(name for name in df.columns if name not in nested)
-    twice = {name for name in (*kept, *nested) if (*kept, *nested).count(name) > 1}
-    if twice:
-        raise AdaptorError(f"the target would have column {', '.join(sorted(twice))} twice; take it out of apply.carry")
     restricted(df, config.source.where)
-    return replace(work, kept=kept, table_id=work.snapshot().metadata["id"])
+    nested = kernel.schema.names
+    named = {key: full_name(df.schema, getattr(config.source, key)) for key in ("id", "embedding")}
+    kept = (named["id"], *(full_name(df.schema, name) for name in settings.carry))
+    if work.in_place:
+        kept = tuple(name for name in df.columns if name.lower() not in nested)
+    every = [name.lower() for name in (*kept, *nested)]
+    twice = sorted(name for name in {*kept, *nested} if every.count(name.lower()) > 1)
+    if twice:
+        raise AdaptorError(f"the target would have column {', '.join(twice)} twice; take it out of apply.carry")
+    columns = config.source.model_copy(update=named)
+    return replace(work, columns=columns, kept=kept, table_id=work.snapshot().metadata["id"])
 
 
 def _require_apart(work: Work) -> None:
@@ -141,11 +165,19 @@ def _require_apart(work: Work) -> None:
         raise AdaptorError("apply.target=same writes the whole table as it is now; take source.where and .version out")
     apart = [("apply.quarantine", work.quarantine)] + ([] if work.in_place else [("apply.target", work.target)])
     for key, table in apart:
-        if table.identifier == work.source.identifier:
+        if table.is_same(work.source, work.spark):
             raise AdaptorError(f"{key} is the source table itself, {work.source}; name another table")
-    if work.target.identifier == work.quarantine.identifier:
+    if work.target.is_same(work.quarantine, work.spark):
         raise AdaptorError(f"apply.target and apply.quarantine are both {work.target}; name another table")
     there = work.lists_bad and work.quarantine.exists(work.spark)
     found = work.quarantine.properties(work.spark) if there else {}
     if there and ("matryoshka.source" not in found or "matryoshka.build" in found):
         raise AdaptorError(f"{work.quarantine} is no quarantine that apply wrote; name another apply.quarantine")
+
+
+def require_writable(work: Work, runs: str) -> None:
+    """`AdaptorError` where the target, the quarantine or the runs table can't be written as apply will write them."""
+    require_commits(work.spark, work.target, "apply.target", replaced=True)
+    if work.lists_bad:
+        require_commits(work.spark, work.quarantine, "apply.quarantine", replaced=True)
+    require_commits(work.spark, TableRef(runs), "runs", replaced=False)

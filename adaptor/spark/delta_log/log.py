@@ -47,6 +47,10 @@ class DeltaLog:
         transaction = self._log.startTransaction()
         return Transaction(self._spark, transaction, self._wrapped(transaction.snapshot()))
 
+    def require_protocol(self) -> None:
+        """Raise what Delta raises where the table asks for more than this Delta can write."""
+        self._log.protocolWrite(self.snapshot()._snapshot.protocol())
+
     def missing(self, files: Sequence[DataFile]) -> list[str]:
         """Paths of those files of the table that are not there."""
         paths = [unquote(file.path) for file in files]

@@ -10,6 +10,7 @@ from adaptor.errors import AdaptorError
 from adaptor.spark.apply.engines import direct
 from adaptor.spark.apply.engines.writing import on_shared_folders, why_not
 from adaptor.spark.apply.work import Work
+from adaptor.spark.columns import field_of
 from adaptor.spark.delta_log import Definition, Snapshot
 
 
@@ -21,7 +22,7 @@ def choose(work: Work, source: Snapshot, table: Definition, location: str, repor
     asked = work.settings.engine
     if asked not in ("auto", "direct"):
         return asked
-    kept = StructType([source.schema[name] for name in work.kept])
+    kept = StructType([field_of(source.schema, name) for name in work.kept])
     reason = direct.why_not(work, source) or why_not(work, kept, table)
     if reason is None and asked == "auto" and not on_shared_folders(source.location, location):
         reason = "tasks have no credentials of their own for this file system; apply.engine=direct tries them anyway"

@@ -17,6 +17,7 @@ from adaptor.spark.apply.engines.parquet import Output, Split, adapt_splits
 from adaptor.spark.apply.engines.writing import added, kept_schema
 from adaptor.spark.apply.staging import Chunk, Staging
 from adaptor.spark.apply.work import Work
+from adaptor.spark.columns import field_of
 from adaptor.spark.delta_log import DataFile, Snapshot, Transaction
 
 UNIT_BYTES = 128 << 20  # of source files, an output file, at most: what Spark gives a task too
@@ -39,6 +40,9 @@ def why_not(work: Work, source: Snapshot) -> str | None:
     partitions = set(source.metadata["partitionColumns"]) & {*work.kept, work.columns.embedding}
     if partitions:
         return f"{', '.join(sorted(partitions))} stands in the folders' names, not in the files"
+    inside = [name for name in (*work.kept, work.columns.embedding) if name not in source.schema.names]
+    if inside:
+        return f"{', '.join(inside)} is a field of a struct"
     if not isinstance(source.schema[work.columns.id].dataType, ID_TYPES):
         return f"the id is {source.schema[work.columns.id].dataType.simpleString()}"
     return None
@@ -72,7 +76,7 @@ def _run(work: Work, source: Snapshot, files: Sequence[DataFile], staging: Stagi
         work.kernel,
         work.columns.id,
         work.columns.embedding,
-        kept_schema(source.schema[name] for name in work.kept),
+        kept_schema(field_of(source.schema, name) for name in work.kept),
         work.keeps_bad,
         staging.log.path,
         staging.bad_log.path,

@@ -15,8 +15,8 @@ from adaptor.spark.apply.engines.writing import kept_schema, on_shared_folders, 
 from adaptor.spark.apply.staging import Chunk, Staging
 from adaptor.spark.apply.work import Work
 from adaptor.spark.delta_log import DataFile, Snapshot, Transaction
+from adaptor.spark.names import quoted
 from adaptor.spark.rows import bad_rows
-from adaptor.spark.tables import quoted
 from adaptor.spark.udf import adapt_udf, nested_type
 
 Write = Callable[[Work, DataFrame, Transaction], Sequence[DataFile]]
