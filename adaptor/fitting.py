@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -21,7 +22,7 @@ from adaptor.settings import CandidateName, FitSettings
 from adaptor.strata import as_labels, hold_out, overlap_by_stratum
 from adaptor.supervise import LEAST_LABELLED, Supervised, choose_share
 from adaptor.tuning import Experiment, Trials, Tuned, in_turn, search
-from adaptor.vectors import Float32, as_embeddings, check_dims
+from adaptor.vectors import SHORTEST, Float32, as_embeddings, check_dims
 from adaptor.workers import Workers
 from adaptor.workers.local import LocalWorkers
 
@@ -60,7 +61,7 @@ def fit(
     each is held out, and `metrics["strata"]` reports each apart. A tenth of the corpus, 1,000 rows
     at most, and a fifth of the queries are held out to choose among candidates. Raises
     `AdaptorError` for bad rows, dims above D, judgments or strata of rows that are not there, and
-    samples too small.
+    samples too small; warns where the map leaves rows without a direction at the shortest dim.
     """
     rows = as_embeddings(corpus, "corpus")
     order = np.random.default_rng(seed).permutation(len(rows))
@@ -77,7 +78,10 @@ def fit(
         judgments=graded(judgments, rows, queries),
         strata=None if labels is None else labels[held],
     )
-    return fit_sample(sample, dims, settings, seed)
+    fitted = fit_sample(sample, dims, settings, seed)
+    if zero := fitted.metrics["zero_prefixes"]:
+        warnings.warn(zero["summary"], stacklevel=2)
+    return fitted
 
 
 def fit_sample(
@@ -143,6 +147,10 @@ def fit_sample(
     supervised = None
     if sample.judgments:
         sides, supervised = _supervise(maker, sides, sample, seed, report)
+    y = sides.corpus(sample.whole.rows)
+    zero = zero_prefixes(y, dims[0], _kind(winner))
+    if zero:
+        report(f"beware: {zero['summary']}")
     return Adaptor(
         corpus=sides.corpus,
         query=sides.own_query,
@@ -157,9 +165,24 @@ def fit_sample(
             "queries": 0 if asked is None or sample.queries is None else len(sample.queries),
             "judged_queries": len(sample.judgments),
         },
-        metrics=_metrics(scores, skipped, judge, nested, supervised, tuned) | {"strata": strata},
-        int8_scales=Int8Codec.fit(sides.corpus(sample.whole.rows)).scales,
+        metrics=_metrics(scores, skipped, judge, nested, supervised, tuned) | {"strata": strata, "zero_prefixes": zero},
+        int8_scales=Int8Codec.fit(y).scales,
     )
+
+
+def zero_prefixes(y: Float32, dim: int, winner: str) -> dict[str, Any] | None:
+    """How many of the mapped rows `y (n, K)` have no direction in their first `dim` numbers; None where all have one.
+
+    As it stands in metrics.json: `rows`, `dim`, and a `summary` for people.
+    """
+    count = int((np.linalg.norm(y[:, :dim], axis=1) < SHORTEST).sum())
+    if not count:
+        return None
+    summary = (
+        f"{count} of {len(y)} sample rows are zero at dim {dim} once they are mapped: to apply such rows are bad, "
+        f"and encode refuses them there; leave {dim} out of dims, or {winner} out of fit.candidates"
+    )
+    return {"rows": count, "dim": dim, "summary": summary}
 
 
 def _metrics(

@@ -12,6 +12,9 @@ Float32 = NDArray[np.float32]
 # Beyond these the square of a number leaves float32, and with it the length of a vector.
 SMALLEST, LARGEST = 1e-18, 1e18
 
+# A prefix of a mapped row that is shorter has no direction: it is rounding, which differs by batch and processor.
+SHORTEST = 1e-6
+
 
 def normalise(x: Float32) -> Float32:
     """Scale each row of `x`, `(n, D) float32`, to length 1; a zero row stays zero."""

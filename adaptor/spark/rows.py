@@ -21,7 +21,7 @@ def common_width(df: DataFrame, embedding: str, first: int | None = None) -> int
 
 
 def reason(id_column: str, embedding: str, width: int) -> Column:
-    """Why a row is bad, null where it is good."""
+    """Why a row is bad, null where it is good, before a map is known: the kernel has the same reasons and one more."""
     vector = F.col(embedding)
     return (
         F.when(F.col(id_column).isNull(), "the id is null")
@@ -32,12 +32,6 @@ def reason(id_column: str, embedding: str, width: int) -> Column:
         .when(F.exists(vector, lambda x: F.abs(x) >= LARGEST), "infinite")
         .when(F.forall(vector, lambda x: F.abs(x) <= SMALLEST), "zero")
     )
-
-
-def bad_rows(rows: DataFrame, width: int) -> DataFrame:
-    """`id, reason` of the bad ones among `id, embedding`."""
-    found = rows.select("id", reason("id", "embedding", width).alias("reason"))
-    return found.where("reason IS NOT NULL")
 
 
 def stratum(column: str | None) -> Column:

@@ -32,7 +32,8 @@ def adapt_udf(
     """A UDF from `array<float>` or `array<double>` to a struct of nested embeddings.
 
     `artifact` is an `Adaptor` or the folder of one, read here, once; `dims` are the artifact's
-    by default. A vector that is null, of another width, zero or not finite gives a struct of nulls.
+    by default. A vector that is null, of another width, zero or not finite, or that is
+    zero at the shortest dim once it is mapped, gives a struct of nulls.
     It is an Arrow UDF where Spark has them (4.1), else a pandas UDF.
 
         df.select("id", adapt_udf("lake/artifact")("embedding").alias("nested"))
