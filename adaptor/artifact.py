@@ -99,7 +99,7 @@ class Adaptor:
         digest = hashlib.sha256(_json(self._stored_config()).encode())
         for name, value in sorted(self.tensors().items()):
             digest.update(f"{name}{value.shape}".encode())
-            digest.update(value.astype("<f4").tobytes())
+            digest.update(np.ascontiguousarray(value, "<f4").data)
         return digest.hexdigest()
 
     def _stored_config(self) -> dict[str, Any]:

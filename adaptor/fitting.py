@@ -53,12 +53,14 @@ def fit(
     seed: int = 0,
     settings: FitSettings = FitSettings(),
     strata: object = None,
+    report: Callable[[str], None] = lambda line: None,
 ) -> Adaptor:
     """Fit an adaptor in memory, without Spark.
 
     `corpus (n, D)`; `queries (q, D)`, a log of them, no labels needed; `judgments (j, 3)`: query
     row, corpus row, grade; `strata (n,)`, a label a corpus row, such as its language: a share of
-    each is held out, and `metrics["strata"]` reports each apart. A tenth of the corpus, 1,000 rows
+    each is held out, and `metrics["strata"]` reports each apart; `report`, such as `print`, gets a line
+    about each step. A tenth of the corpus, 1,000 rows
     at most, and a fifth of the queries are held out to choose among candidates. Raises
     `AdaptorError` for bad rows, dims above D, judgments or strata of rows that are not there, and
     samples too small; warns where the map leaves rows without a direction at the shortest dim.
@@ -78,7 +80,7 @@ def fit(
         judgments=graded(judgments, rows, queries),
         strata=None if labels is None else labels[held],
     )
-    fitted = fit_sample(sample, dims, settings, seed)
+    fitted = fit_sample(sample, dims, settings, seed, report=report)
     if zero := fitted.metrics["zero_prefixes"]:
         warnings.warn(zero["summary"], stacklevel=2)
     return fitted
@@ -102,7 +104,7 @@ def fit_sample(
     _enough(sample, settings)
     workers = workers or LocalWorkers()
     asked, held_queries = _split_queries(sample.queries, seed)
-    maker = Maker(sample.train, asked, dims, settings, seed, workers)
+    maker = Maker(sample.train, asked, dims, settings, seed, workers, report=report)
     judge, nested = _choose_judge(sample, maker, held_queries)
     if nested:
         report("truncation keeps more neighbours than SVD: this embedder is nested already, its order is kept")
@@ -141,7 +143,7 @@ def fit_sample(
     strata = _by_stratum(sample, maker, judge, winner, made[winner].sides)
 
     everything = sample.queries if asked is not None else None
-    maker = Maker(sample.whole, everything, dims, asked_for[winner], seed, workers, maker.strength)
+    maker = Maker(sample.whole, everything, dims, asked_for[winner], seed, workers, maker.strength, report)
     sides = maker.again(_kind(winner), made[winner], nested)
     report(f"{winner} wins and is fitted again on all {len(sample.whole.rows)} rows")
     supervised = None

@@ -32,7 +32,11 @@ def main() -> None:
     corpus = made_up(rows, width, seed=0)
     asked = made_up(queries, width, seed=1) if queries else None
     started = time.perf_counter()
-    adaptor = fit(corpus, DIMS, queries=asked)
+
+    def say(line: str) -> None:
+        print(f"{time.perf_counter() - started:7.1f} s  {line}", flush=True)
+
+    adaptor = fit(corpus, DIMS, queries=asked, report=say)
     seconds = time.perf_counter() - started
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20)
     candidate = adaptor.config["candidate"]
