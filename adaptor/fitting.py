@@ -66,6 +66,7 @@ def fit(
     samples too small; warns where the map leaves rows without a direction at the shortest dim.
     """
     rows = as_embeddings(corpus, "corpus")
+    asked = None if queries is None else as_embeddings(queries, "queries", rows.shape[1])
     order = np.random.default_rng(seed).permutation(len(rows))
     count = min(1000, len(rows) // 10)
     labels = None if strata is None else as_labels(strata, len(rows))
@@ -76,8 +77,8 @@ def fit(
         train=in_memory(rows[order[~np.isin(order, held)]]),
         held_out=in_memory(rows[held]),
         whole=in_memory(rows),
-        queries=None if queries is None else as_embeddings(queries, "queries", rows.shape[1]),
-        judgments=graded(judgments, rows, queries),
+        queries=asked,
+        judgments=graded(judgments, rows, asked),
         strata=None if labels is None else labels[held],
     )
     fitted = fit_sample(sample, dims, settings, seed, report=report)

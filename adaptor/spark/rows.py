@@ -35,8 +35,12 @@ def reason(id_column: str, embedding: str, width: int) -> Column:
 
 
 def stratum(column: str | None) -> Column:
-    """The stratum of a row: `column` as a string, and rows without one a stratum of their own."""
-    return F.lit(NO_STRATUM) if column is None else F.coalesce(F.col(column).cast("string"), F.lit(NO_STRATUM))
+    """The stratum of a row: `column` as a string, and rows without one, or with NaN, a stratum of their own."""
+    if column is None:
+        return F.lit(NO_STRATUM)
+    text = F.col(column).cast("string")
+    no_number = F.typeof(F.col(column)).isin("float", "double") & (text == "NaN")
+    return F.coalesce(F.when(~no_number, text), F.lit(NO_STRATUM))
 
 
 def told(reasons: Mapping[str, int]) -> str:
