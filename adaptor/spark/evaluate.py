@@ -27,7 +27,7 @@ from adaptor.spark.runs import Figure, Run, record
 from adaptor.spark.sampling import balanced, place, sample
 from adaptor.spark.search import View, exact_search
 from adaptor.spark.session import Clock
-from adaptor.spark.tables import TableRef, require_columns
+from adaptor.spark.tables import TableRef, require_columns, require_embeddings
 from adaptor.strata import check_count
 from adaptor.vectors import Float32, normalise, prefix
 
@@ -73,6 +73,8 @@ def evaluate_table(spark: SparkSession, config: Config, report: Callable[[str], 
     source = TableRef(config.source.table, config.source.version).pinned(spark)
     nested, encoding = _open_target(spark, config, adaptor)
     rows = source.read(spark)
+    require_columns(rows, [config.source.id, config.source.embedding], source)
+    require_embeddings(rows, config.source.embedding, source)
     if config.source.where:
         rows = rows.where(config.source.where)
     column = config.sample.stratum

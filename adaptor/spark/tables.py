@@ -12,9 +12,10 @@ from delta.tables import DeltaTable
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.types import ArrayType, DataType, DoubleType, FloatType, StructType
+from pyspark.sql.types import DataType, StructType
 
 from adaptor.errors import AdaptorError
+from adaptor.spark.columns import EMBEDDINGS, is_embeddings, told, way_out
 from adaptor.spark.delta_log import DeltaLog
 
 
@@ -103,10 +104,11 @@ def require_columns(df: DataFrame, columns: Sequence[str], table: TableRef) -> N
 def require_embeddings(df: DataFrame, column: str, table: TableRef) -> None:
     """`AdaptorError` unless `column` is an array of floats or doubles."""
     found: DataType = df.schema[column].dataType
-    if not (isinstance(found, ArrayType) and isinstance(found.elementType, (FloatType, DoubleType))):
+    if not is_embeddings(found):
+        name = column if re.fullmatch(r"\w+", column) else quoted(column)
         raise AdaptorError(
-            f"column {column!r} of {table.where} is {found.simpleString()}; "
-            "embeddings are array<float> or array<double>: cast it, or name another column"
+            f"column {column!r} of {table.where} is {told(found)}; "
+            f"embeddings are {EMBEDDINGS}: {way_out(found, name)}; write that to a table, or name another column"
         )
 
 
