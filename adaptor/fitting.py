@@ -15,14 +15,15 @@ from adaptor.artifact import Adaptor
 from adaptor.codecs import Int8Codec
 from adaptor.errors import AdaptorError
 from adaptor.judge import NEIGHBOURS, Judge, geometric_mean
-from adaptor.making import LEAST_QUERIES, Made, Maker
+from adaptor.making import Made, Maker, split_queries
 from adaptor.maps import Sides
+from adaptor.metrics import zero_prefixes
 from adaptor.sample import Judgments, Sample, graded, in_memory
 from adaptor.settings import CandidateName, FitSettings
 from adaptor.strata import as_labels, hold_out, overlap_by_stratum
 from adaptor.supervise import LEAST_LABELLED, Supervised, choose_share
 from adaptor.tuning import Experiment, Trials, Tuned, in_turn, search
-from adaptor.vectors import SHORTEST, Float32, as_embeddings, check_dims
+from adaptor.vectors import Float32, as_embeddings, check_dims
 from adaptor.workers import Workers
 from adaptor.workers.local import LocalWorkers
 
@@ -104,7 +105,7 @@ def fit_sample(
     dims = check_dims(dims, sample.whole.rows.shape[1])
     _enough(sample, settings)
     workers = workers or LocalWorkers()
-    asked, held_queries = _split_queries(sample.queries, seed)
+    asked, held_queries = split_queries(sample.queries, seed)
     maker = Maker(sample.train, asked, dims, settings, seed, workers, report=report)
     judge, nested = _choose_judge(sample, maker, held_queries)
     if nested:
@@ -151,8 +152,7 @@ def fit_sample(
     if sample.judgments:
         sides, supervised = _supervise(maker, sides, sample, seed, report)
     y = sides.corpus(sample.whole.rows)
-    zero = zero_prefixes(y, dims[0], _kind(winner))
-    if zero:
+    if zero := zero_prefixes(y, dims[0], _kind(winner)):
         report(f"beware: {zero['summary']}")
     return Adaptor(
         corpus=sides.corpus,
@@ -171,21 +171,6 @@ def fit_sample(
         metrics=_metrics(scores, skipped, judge, nested, supervised, tuned) | {"strata": strata, "zero_prefixes": zero},
         int8_scales=Int8Codec.fit(y).scales,
     )
-
-
-def zero_prefixes(y: Float32, dim: int, winner: str) -> dict[str, Any] | None:
-    """How many of the mapped rows `y (n, K)` have no direction in their first `dim` numbers; None where all have one.
-
-    As it stands in metrics.json: `rows`, `dim`, and a `summary` for people.
-    """
-    count = int((np.linalg.norm(y[:, :dim], axis=1) < SHORTEST).sum())
-    if not count:
-        return None
-    summary = (
-        f"{count} of {len(y)} sample rows are zero at dim {dim} once they are mapped: to apply such rows are bad, "
-        f"and encode refuses them there; leave {dim} out of dims, or {winner} out of fit.candidates"
-    )
-    return {"rows": count, "dim": dim, "summary": summary}
 
 
 def _metrics(
@@ -230,7 +215,7 @@ def experiment_of(
     order = np.random.default_rng(seed).permutation(len(rows))
     count = min(1000, len(rows) // 10)
     fold = Sample(in_memory(rows[order[count:]]), in_memory(rows[order[:count]]), in_memory(rows))
-    asked, held_queries = _split_queries(asked, seed)
+    asked, held_queries = split_queries(asked, seed)
     if asked is not None:
         fold = replace(fold, train=in_memory(rows))  # queries judge, the rows need not
     maker = Maker(fold.train, asked, dims, settings, seed, workers)
@@ -297,15 +282,6 @@ def _supervise(
         f"nDCG@10 {chosen.gain:+.4f} on held-out queries"
     )
     return (blend(start, trained(judgments), chosen.share) if chosen.share else start), chosen
-
-
-def _split_queries(queries: Float32 | None, seed: int) -> tuple[Float32, Float32] | tuple[None, None]:
-    """Queries to learn from and queries to judge by: a fifth, 500 at most; too few are left aside."""
-    if queries is None or len(queries) < LEAST_QUERIES:
-        return None, None
-    order = np.random.default_rng(seed).permutation(len(queries))
-    count = min(500, len(queries) // 5)
-    return queries[order[count:]], queries[order[:count]]
 
 
 def _enough(sample: Sample, settings: FitSettings) -> None:

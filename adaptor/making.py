@@ -184,12 +184,25 @@ class Maker:
         """Train on the workers; all must bring back the same maps."""
         from adaptor.train import train
 
+        rows, width = self.fold.rows.shape
+        if width > LONG:
+            steps = stop_at or schedule.steps
+            self.report(f"training {steps} steps on {rows} rows of width {width}, which takes a while")
         job = partial(train, make, self.fold.batches, judge, schedule, self.seed, stop_at)
         first, *others = self.workers.run(job)
         for other in others:
             if not _same(first.sides, other.sides):
                 raise AdaptorError("the workers ended with different maps; check the network, then fit again")
         return first
+
+
+def split_queries(queries: Float32 | None, seed: int) -> tuple[Float32, Float32] | tuple[None, None]:
+    """Queries to learn from and queries to judge by: a fifth, 500 at most; too few are left aside."""
+    if queries is None or len(queries) < LEAST_QUERIES:
+        return None, None
+    order = np.random.default_rng(seed).permutation(len(queries))
+    count = min(500, len(queries) // 5)
+    return queries[order[count:]], queries[order[:count]]
 
 
 def _schedule(training: Training | QueryTraining) -> Schedule:
