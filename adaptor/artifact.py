@@ -19,7 +19,7 @@ from adaptor.codecs import Int8Codec
 from adaptor.errors import AdaptorError
 from adaptor.files import open_folder
 from adaptor.maps import Map
-from adaptor.vectors import Float32, as_embeddings, check_dims, prefix
+from adaptor.vectors import SHORTEST, Float32, as_embeddings, check_dims
 
 FORMAT = 1
 Side = Literal["corpus", "query"]
@@ -59,11 +59,20 @@ class Adaptor:
         """Adapt embeddings `x`, `(n, D)`, to `(n, dim) float32` of length 1; `dim` is D by default.
 
         Any `dim` up to the full width works; those in `dims` are the ones that were judged.
-        Raises `AdaptorError` for another width and for rows without a direction.
+        Raises `AdaptorError` for another width and for rows without a direction, as they come or in
+        their first `dim` numbers.
         """
         chosen = self.map(side)
         dim = chosen.out_width if dim is None else check_dims([dim], chosen.out_width)[0]
-        return prefix(chosen(as_embeddings(x, width=self.width), dim), dim)
+        y = chosen(as_embeddings(x, width=self.width), dim)
+        lengths = np.linalg.norm(y, axis=1, keepdims=True)
+        zero = np.flatnonzero(lengths < SHORTEST)
+        if len(zero):
+            raise AdaptorError(
+                f"embeddings: {len(zero)} of {len(y)} rows are zero at dim {dim} (the first is row {zero[0]}): "
+                "their first numbers have no direction; ask for a wider dim, or remove them"
+            )
+        return y / lengths
 
     def int8_codec(self, side: Side = "corpus") -> Int8Codec:
         """The codec of this artifact's mapped rows; its first m scales are those of a prefix.
@@ -90,7 +99,7 @@ class Adaptor:
         digest = hashlib.sha256(_json(self._stored_config()).encode())
         for name, value in sorted(self.tensors().items()):
             digest.update(f"{name}{value.shape}".encode())
-            digest.update(value.astype("<f4").tobytes())
+            digest.update(np.ascontiguousarray(value, "<f4").data)
         return digest.hexdigest()
 
     def _stored_config(self) -> dict[str, Any]:

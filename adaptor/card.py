@@ -34,6 +34,8 @@ def model_card(adaptor: Adaptor) -> str:
         cells = " | ".join(f"{value:.4f}" for value in [*values, score["mean"]])
         lines.append(f"| {score['candidate']} | {cells} |")
     lines += [f"\nLeft out: {name}, {reason}." for name, reason in metrics["left_out"].items()]
+    if metrics["zero_prefixes"]:
+        lines.append(f"\nBeware: {metrics['zero_prefixes']['summary']}.")
     if metrics["tuning"]:
         lines.append(f"\nTuning: {metrics['tuning']['summary']}.")
     if metrics["supervised"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -14,8 +15,9 @@ from adaptor.artifact import Adaptor
 from adaptor.codecs import Int8Codec
 from adaptor.errors import AdaptorError
 from adaptor.judge import NEIGHBOURS, Judge, geometric_mean
-from adaptor.making import LEAST_QUERIES, Made, Maker
+from adaptor.making import Made, Maker, split_queries
 from adaptor.maps import Sides
+from adaptor.metrics import zero_prefixes
 from adaptor.sample import Judgments, Sample, graded, in_memory
 from adaptor.settings import CandidateName, FitSettings
 from adaptor.strata import as_labels, hold_out, overlap_by_stratum
@@ -52,17 +54,20 @@ def fit(
     seed: int = 0,
     settings: FitSettings = FitSettings(),
     strata: object = None,
+    report: Callable[[str], None] = lambda line: None,
 ) -> Adaptor:
     """Fit an adaptor in memory, without Spark.
 
     `corpus (n, D)`; `queries (q, D)`, a log of them, no labels needed; `judgments (j, 3)`: query
     row, corpus row, grade; `strata (n,)`, a label a corpus row, such as its language: a share of
-    each is held out, and `metrics["strata"]` reports each apart. A tenth of the corpus, 1,000 rows
+    each is held out, and `metrics["strata"]` reports each apart; `report`, such as `print`, gets a line
+    about each step. A tenth of the corpus, 1,000 rows
     at most, and a fifth of the queries are held out to choose among candidates. Raises
     `AdaptorError` for bad rows, dims above D, judgments or strata of rows that are not there, and
-    samples too small.
+    samples too small; warns where the map leaves rows without a direction at the shortest dim.
     """
     rows = as_embeddings(corpus, "corpus")
+    asked = None if queries is None else as_embeddings(queries, "queries", rows.shape[1])
     order = np.random.default_rng(seed).permutation(len(rows))
     count = min(1000, len(rows) // 10)
     labels = None if strata is None else as_labels(strata, len(rows))
@@ -73,11 +78,14 @@ def fit(
         train=in_memory(rows[order[~np.isin(order, held)]]),
         held_out=in_memory(rows[held]),
         whole=in_memory(rows),
-        queries=None if queries is None else as_embeddings(queries, "queries", rows.shape[1]),
-        judgments=graded(judgments, rows, queries),
+        queries=asked,
+        judgments=graded(judgments, rows, asked),
         strata=None if labels is None else labels[held],
     )
-    return fit_sample(sample, dims, settings, seed)
+    fitted = fit_sample(sample, dims, settings, seed, report=report)
+    if zero := fitted.metrics["zero_prefixes"]:
+        warnings.warn(zero["summary"], stacklevel=2)
+    return fitted
 
 
 def fit_sample(
@@ -97,8 +105,8 @@ def fit_sample(
     dims = check_dims(dims, sample.whole.rows.shape[1])
     _enough(sample, settings)
     workers = workers or LocalWorkers()
-    asked, held_queries = _split_queries(sample.queries, seed)
-    maker = Maker(sample.train, asked, dims, settings, seed, workers)
+    asked, held_queries = split_queries(sample.queries, seed)
+    maker = Maker(sample.train, asked, dims, settings, seed, workers, report=report)
     judge, nested = _choose_judge(sample, maker, held_queries)
     if nested:
         report("truncation keeps more neighbours than SVD: this embedder is nested already, its order is kept")
@@ -137,12 +145,15 @@ def fit_sample(
     strata = _by_stratum(sample, maker, judge, winner, made[winner].sides)
 
     everything = sample.queries if asked is not None else None
-    maker = Maker(sample.whole, everything, dims, asked_for[winner], seed, workers, maker.strength)
+    maker = Maker(sample.whole, everything, dims, asked_for[winner], seed, workers, maker.strength, report)
     sides = maker.again(_kind(winner), made[winner], nested)
     report(f"{winner} wins and is fitted again on all {len(sample.whole.rows)} rows")
     supervised = None
     if sample.judgments:
         sides, supervised = _supervise(maker, sides, sample, seed, report)
+    y = sides.corpus(sample.whole.rows)
+    if zero := zero_prefixes(y, dims[0], _kind(winner)):
+        report(f"beware: {zero['summary']}")
     return Adaptor(
         corpus=sides.corpus,
         query=sides.own_query,
@@ -157,8 +168,8 @@ def fit_sample(
             "queries": 0 if asked is None or sample.queries is None else len(sample.queries),
             "judged_queries": len(sample.judgments),
         },
-        metrics=_metrics(scores, skipped, judge, nested, supervised, tuned) | {"strata": strata},
-        int8_scales=Int8Codec.fit(sides.corpus(sample.whole.rows)).scales,
+        metrics=_metrics(scores, skipped, judge, nested, supervised, tuned) | {"strata": strata, "zero_prefixes": zero},
+        int8_scales=Int8Codec.fit(y).scales,
     )
 
 
@@ -204,7 +215,7 @@ def experiment_of(
     order = np.random.default_rng(seed).permutation(len(rows))
     count = min(1000, len(rows) // 10)
     fold = Sample(in_memory(rows[order[count:]]), in_memory(rows[order[:count]]), in_memory(rows))
-    asked, held_queries = _split_queries(asked, seed)
+    asked, held_queries = split_queries(asked, seed)
     if asked is not None:
         fold = replace(fold, train=in_memory(rows))  # queries judge, the rows need not
     maker = Maker(fold.train, asked, dims, settings, seed, workers)
@@ -271,15 +282,6 @@ def _supervise(
         f"nDCG@10 {chosen.gain:+.4f} on held-out queries"
     )
     return (blend(start, trained(judgments), chosen.share) if chosen.share else start), chosen
-
-
-def _split_queries(queries: Float32 | None, seed: int) -> tuple[Float32, Float32] | tuple[None, None]:
-    """Queries to learn from and queries to judge by: a fifth, 500 at most; too few are left aside."""
-    if queries is None or len(queries) < LEAST_QUERIES:
-        return None, None
-    order = np.random.default_rng(seed).permutation(len(queries))
-    count = min(500, len(queries) // 5)
-    return queries[order[count:]], queries[order[:count]]
 
 
 def _enough(sample: Sample, settings: FitSettings) -> None:

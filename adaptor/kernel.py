@@ -23,14 +23,14 @@ from adaptor.errors import AdaptorError
 from adaptor.layout import Encoding, Layout, Nested, check_layout, nested_columns
 from adaptor.lists import Lists, rows_array
 from adaptor.maps import Folded
-from adaptor.vectors import LARGEST, SMALLEST, Float32, check_dims
+from adaptor.vectors import LARGEST, SHORTEST, SMALLEST, Float32, check_dims
 
 Arithmetic = Callable[[Float32, Float32], Float32]
 
 BATCH_BYTES = 4 << 20  # a batch, its embeddings and what becomes of them: small enough for memory to be used again
 BLOCK_BYTES = 4 << 20  # a block of a batch: what the arithmetic holds at a time, about a core's cache
 
-GOOD, NULL, HOLDS_NULL, HOLDS_NAN, INFINITE, ZERO, WIDTH = range(7)  # of width w: WIDTH + w
+GOOD, NULL, HOLDS_NULL, HOLDS_NAN, INFINITE, ZERO, ZERO_PREFIX, WIDTH = range(8)  # of width w: WIDTH + w
 REASONS = {NULL: "null", HOLDS_NULL: "holds null", HOLDS_NAN: "holds NaN", INFINITE: "infinite", ZERO: "zero"}
 
 # Squared lengths between these lose nothing to float32, and no number of such a row is out of its bounds.
@@ -58,7 +58,8 @@ class Kernel:
     """Adapts batches of embeddings into the nested columns of a layout; `dims` are the artifact's by default.
 
     As float32 it writes what `Adaptor.encode` gives, in `bands` before it is renormalised. As int8
-    it writes codes of the mapped rows, as binary their signs: `adaptor.codecs` decodes both.
+    it writes codes of the mapped rows, as binary their signs: `adaptor.codecs` decodes both. A row is
+    bad, too, where the shortest of the prefixes has no direction once it is mapped, in any layout.
     Where Spark gave the task a GPU, torch does the arithmetic there; `device` None is NumPy anyway,
     and any other a torch device. Raises `AdaptorError` when the artifact can't do what is asked.
     """
@@ -80,6 +81,11 @@ class Kernel:
     def nested(self) -> tuple[Nested, ...]:
         """The columns, and which numbers of the mapped row they hold."""
         return nested_columns(self.layout, self.dims or self.adaptor.dims, self.adaptor.map(self.side).out_width)
+
+    @cached_property
+    def shortest(self) -> int:
+        """The narrowest of the dims."""
+        return min(self.dims or self.adaptor.dims)
 
     @property
     def schema(self) -> pa.Schema:
@@ -109,9 +115,10 @@ class Kernel:
                 raise AdaptorError(f"embeddings must be floating-point numbers, not {chunk.type}; cast them first")
             for start in range(0, len(lists), step):
                 stop = min(start + step, len(lists))
-                x, lengths = self._good_rows(lists, start, stop, why[seen : seen + stop - start])
-                self._write(mapped(x, lengths), [rows[done : done + len(x)] for rows in stored])
-                seen, done = seen + stop - start, done + len(x)
+                why_here = why[seen : seen + stop - start]
+                y, norms = self._with_direction(mapped(*self._good_rows(lists, start, stop, why_here)), why_here)
+                self._write(y, norms, [rows[done : done + len(y)] for rows in stored])
+                seen, done = seen + stop - start, done + len(y)
         good = None if done == total else why == GOOD
         return Adapted(
             [rows_array(self._kind, rows[:done], good) for rows in stored],
@@ -135,8 +142,26 @@ class Kernel:
             return x, np.sqrt(squares)
         return _good_of(x, squares, usual, holed, why, np.flatnonzero(fits))
 
-    def _write(self, y: Float32, out: list[NDArray]) -> None:
-        """Store the mapped rows `y` in one array a nested column."""
+    def _with_direction(self, y: Float32, why: NDArray[np.int64]) -> tuple[Float32, NDArray[np.float64]]:
+        """The mapped rows whose shortest prefix has a direction, and the lengths of their prefixes.
+
+        Longer prefixes have one too then. `why` is filled in for the others.
+        """
+        norms = _norms(y, self._ends)
+        zero = norms[0] < SHORTEST
+        if not zero.any():
+            return y, norms
+        why[np.flatnonzero(why == GOOD)[zero]] = ZERO_PREFIX
+        return y[~zero], norms[:, ~zero]
+
+    @cached_property
+    def _ends(self) -> list[int]:
+        """Where prefixes end whose lengths are needed: the shortest to judge rows, the others to renormalise."""
+        renormalised = self.encoding == "float32" and self.layout != "bands"
+        return sorted({self.shortest, *(column.stop for column in self.nested if renormalised)})
+
+    def _write(self, y: Float32, norms: NDArray[np.float64], out: list[NDArray]) -> None:
+        """Store the mapped rows `y`, whose prefixes have these lengths, in one array a nested column."""
         if self.encoding == "binary":
             for column, rows in zip(self.nested, out):
                 rows[...] = BinaryCodec(column.width).encode(y[:, column.start : column.stop])
@@ -150,8 +175,9 @@ class Kernel:
             for column, rows in zip(self.nested, out):
                 rows[...] = y[:, column.start : column.stop]
             return
-        for column, rows, factor in zip(self.nested, out, _inverse_norms(y, [0, *(c.stop for c in self.nested)])):
-            np.multiply(y[:, : column.stop], factor[:, None], out=rows)
+        factors = dict(zip(self._ends, (1 / norms).astype(np.float32)))
+        for column, rows in zip(self.nested, out):
+            np.multiply(y[:, : column.stop], factors[column.stop][:, None], out=rows)
 
     @cached_property
     def _folded(self) -> Folded:
@@ -187,9 +213,10 @@ class Kernel:
         return BinaryCodec(column.width).bytes if self.encoding == "binary" else column.width
 
     def _reasons(self, why: NDArray[np.int64]) -> pa.Array:
-        """The reasons in words, the same as those of `adaptor.spark.rows.reason`."""
+        """The reasons in words, the same as those of `adaptor.spark.rows.reason` and one more."""
         codes, rows = np.unique(why, return_inverse=True)
-        texts = [REASONS.get(int(code), f"width {code - WIDTH} instead of {self.adaptor.width}") for code in codes]
+        known = {**REASONS, ZERO_PREFIX: f"zero at dim {self.shortest}"}
+        texts = [known.get(int(code), f"width {code - WIDTH} instead of {self.adaptor.width}") for code in codes]
         return pa.array(texts, pa.string()).take(pa.array(rows, mask=why == GOOD))
 
 
@@ -223,8 +250,7 @@ def _good_of(
     return x[found == GOOD], lengths[found == GOOD]
 
 
-def _inverse_norms(y: Float32, ends: list[int]) -> NDArray[np.float32]:
-    """`(dims, n)`: one over the length of every prefix of `y`, 0 where it is 0; each number is squared once."""
-    squares = [np.einsum("ij,ij->i", y[:, a:b], y[:, a:b], dtype=np.float32) for a, b in pairwise(ends)]
-    norms = np.sqrt(np.cumsum(squares, axis=0, dtype=np.float64))
-    return np.divide(1, norms, out=np.zeros_like(norms), where=norms > 0).astype(np.float32)
+def _norms(y: Float32, ends: list[int]) -> NDArray[np.float64]:
+    """`(ends, n)`: the length of every prefix of `y`; each number is squared once."""
+    squares = [np.einsum("ij,ij->i", y[:, a:b], y[:, a:b], dtype=np.float32) for a, b in pairwise([0, *ends])]
+    return np.sqrt(np.cumsum(squares, axis=0, dtype=np.float64))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 LEAST_QUERIES = 20  # under which a query log is left aside
 LEAST_TRAINING_QUERIES = 100  # under which nothing is trained on it
 LEAST_ROWS_PER_DIMENSION = 2  # rows for each number of the width, under which no MLP is trained
+LONG = 2000  # rows of a matrix whose eigenvectors take longer than anybody waits without a word
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class Maker:
     """Makes candidates from `fold` and, where there are any, `queries (q, D)`.
 
     `damping` is that of `candidates.temper`, one for all candidates of a fit; None finds it in the rows.
+    What is not trained is found once: `closed_forms` hold it, also for makers that `dataclasses.replace` makes
+    of this one. `report` gets a line before what takes long.
     """
 
     fold: Fold
@@ -49,6 +53,8 @@ class Maker:
     seed: int
     workers: Workers
     damping: float | None = None
+    report: Callable[[str], None] = lambda line: None
+    closed_forms: dict[CandidateName, Sides] = field(default_factory=dict)
 
     @property
     def all_dims(self) -> tuple[int, ...]:
@@ -111,18 +117,29 @@ class Maker:
 
     def closed(self, name: CandidateName) -> Sides:
         """A candidate that is not trained."""
-        if name == "svd":
-            return self._svd
+        if name not in self.closed_forms:
+            self.closed_forms[name] = self._find(name)
+        return self.closed_forms[name]
+
+    def _find(self, name: CandidateName) -> Sides:
         if name == "tempered_svd":
-            return self._tempered(self._svd)
+            return self._tempered(self.closed("svd"))
         if name == "query_aware_svd":
             assert self.queries is not None
+            self._say_if_long(name, len(self.fold.rows) + len(self.queries))
             return candidates.query_aware_svd(self.fold.rows, self.queries)
+        if name != "truncation":
+            self._say_if_long(name, len(self.fold.rows))
         return getattr(candidates, name)(self.fold.rows)
 
-    @cached_property
-    def _svd(self) -> Sides:
-        return candidates.svd(self.fold.rows)
+    def _say_if_long(self, name: str, rows: int) -> None:
+        width = self.fold.rows.shape[1]
+        order = min(rows, width)
+        if order > LONG:
+            self.report(
+                f"finding {name} of {rows} rows of width {width}: "
+                f"an eigenproblem of {order} x {order} numbers, which takes a while"
+            )
 
     @cached_property
     def strength(self) -> float:
@@ -140,11 +157,11 @@ class Maker:
 
         kept = training.start == "identity" or (training.start is None and nested)
         rows = self.fold.rows
-        start: Map = (candidates.truncation(rows) if kept else self._svd).corpus
+        start: Map = self.closed("truncation" if kept else "svd").corpus
         if stop_at == 0:
             trained_sides, step = Sides(start), 0
         else:
-            plain = judge and Judge.of(candidates.truncation(rows), judge.rows, judge.side, rows, judge.dims)
+            plain = judge and Judge.of(self.closed("truncation"), judge.rows, judge.side, rows, judge.dims)
             trained = self._run(MakeNeighbourhoods(start, self.dims, training), _schedule(training), plain, stop_at)
             trained_sides, step = trained.sides, trained.step
         return Made(trained_sides if kept else self._tempered(trained_sides), step)
@@ -152,7 +169,7 @@ class Maker:
     def _start_for_queries(self, kind: str, nested: bool) -> Sides:
         assert self.queries is not None
         if nested:
-            return candidates.truncation(self.fold.rows)
+            return self.closed("truncation")
         return self.closed("tempered_svd" if kind == "one" else "query_aware_svd")
 
     def _train_on_queries(self, kind: str, nested: bool, judge: Judge | None, stop_at: int | None = None) -> Trained:
@@ -167,12 +184,25 @@ class Maker:
         """Train on the workers; all must bring back the same maps."""
         from adaptor.train import train
 
+        rows, width = self.fold.rows.shape
+        if width > LONG:
+            steps = stop_at or schedule.steps
+            self.report(f"training {steps} steps on {rows} rows of width {width}, which takes a while")
         job = partial(train, make, self.fold.batches, judge, schedule, self.seed, stop_at)
         first, *others = self.workers.run(job)
         for other in others:
             if not _same(first.sides, other.sides):
                 raise AdaptorError("the workers ended with different maps; check the network, then fit again")
         return first
+
+
+def split_queries(queries: Float32 | None, seed: int) -> tuple[Float32, Float32] | tuple[None, None]:
+    """Queries to learn from and queries to judge by: a fifth, 500 at most; too few are left aside."""
+    if queries is None or len(queries) < LEAST_QUERIES:
+        return None, None
+    order = np.random.default_rng(seed).permutation(len(queries))
+    count = min(500, len(queries) // 5)
+    return queries[order[count:]], queries[order[:count]]
 
 
 def _schedule(training: Training | QueryTraining) -> Schedule:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from adaptor.batches import ArrayBatches, Batches
 from adaptor.errors import AdaptorError
+from adaptor.inputs import as_reals
 from adaptor.vectors import Float32
 
 Judgments = dict[int, dict[int, float]]
@@ -43,18 +44,24 @@ def in_memory(rows: Float32) -> Fold:
     return Fold(rows, ArrayBatches(rows))
 
 
-def graded(judgments: object, corpus: Float32, queries: object) -> Judgments:
+def graded(judgments: object, corpus: Float32, queries: Float32 | None) -> Judgments:
     """Judgments `(j, 3)` as query row -> corpus row -> grade, without grades of 0."""
     if judgments is None:
         return {}
     if queries is None:
         raise AdaptorError("judgments need queries: pass the embeddings of the queries they speak of")
-    rows = np.asarray(judgments, dtype=np.float64)
+    rows = as_reals(judgments, "judgments", np.float64, booleans=True)
     if rows.ndim != 2 or rows.shape[1] != 3:
         raise AdaptorError(f"judgments must be (query row, corpus row, grade), not of shape {rows.shape}")
+    wrong = np.flatnonzero(~np.isfinite(rows).all(axis=1))
+    if len(wrong):
+        raise AdaptorError(
+            f"judgments: {len(wrong)} of {len(rows)} rows hold NaN or an infinity (the first is row {wrong[0]}); "
+            "remove them first"
+        )
     if (rows != np.round(rows)).any():
         raise AdaptorError("judgments must be whole numbers: query row, corpus row, grade")
-    counts = len(np.asarray(queries)), len(corpus)
+    counts = len(queries), len(corpus)
     for column, (what, count) in enumerate(zip(("query", "corpus"), counts)):
         outside = rows[(rows[:, column] < 0) | (rows[:, column] >= count), column]
         if len(outside):

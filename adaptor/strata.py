@@ -21,16 +21,39 @@ MOST_STRATA = 1000  # as many as there are held-out rows
 
 
 def as_labels(strata: object, rows: int) -> Labels:
-    """`strata`, one value a row, as labels; None and NaN become `NO_STRATUM`.
+    """`strata`, one value a row, as labels; what is None, NaN, NaT, NA or masked becomes `NO_STRATUM`.
 
     Raises `AdaptorError` when there are more or fewer than `rows`, or too many different ones.
     """
-    given = np.asarray(strata, dtype=object)
+    given = _values(strata)
     if given.shape != (rows,):
         raise AdaptorError(f"strata must be one label a row: {rows} rows, but strata of shape {given.shape}")
-    labels = np.array([NO_STRATUM if s is None or s != s else str(s) for s in given.tolist()], dtype=object)
+    labels = np.array([NO_STRATUM if _is_null(s) else str(s) for s in given], dtype=object)
     check_count(len(set(labels)), "strata")
     return labels
+
+
+def _values(strata: Any) -> NDArray[np.object_]:
+    """Whatever holds labels, as an array of them."""
+    for listed in ("to_pylist", "detach"):  # Arrow's arrays and torch's tensors know best what they hold
+        if hasattr(strata, listed):
+            strata = getattr(strata, listed)()
+            strata = strata if isinstance(strata, list) else strata.tolist()
+    if not isinstance(strata, np.ndarray):
+        return np.asarray(strata, dtype=object)
+    data = np.asarray(strata)
+    missing: NDArray[np.bool_] = np.ma.getmaskarray(strata)  # type: ignore[no-untyped-call]
+    if data.dtype.kind in "mM":  # whose nanoseconds would become numbers
+        missing, data = missing | np.isnat(data), data.astype(str)
+    labels = data.astype(object)
+    labels[missing] = None
+    return labels
+
+
+def _is_null(label: Any) -> bool:
+    if label is None or label is np.ma.masked or type(label).__name__ == "NAType":
+        return True
+    return bool(label != label)
 
 
 def check_count(strata: int, where: str) -> None:

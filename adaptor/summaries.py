@@ -38,6 +38,8 @@ def print_fitted(fitted: Fitted) -> None:
     winner = adaptor.config["candidate"]
     if adaptor.metrics["tuning"]:
         console.print(f"tuning       {adaptor.metrics['tuning']['summary']}")
+    if adaptor.metrics["zero_prefixes"]:
+        console.print(f"beware       {adaptor.metrics['zero_prefixes']['summary']}")
     for name, reason in adaptor.metrics["left_out"].items():
         console.print(f"left out     {name}: {reason}")
     if winner not in ("trained", "tuned", "paper"):

@@ -6,11 +6,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adaptor.errors import AdaptorError
+from adaptor.inputs import as_reals
 
 Float32 = NDArray[np.float32]
 
 # Beyond these the square of a number leaves float32, and with it the length of a vector.
 SMALLEST, LARGEST = 1e-18, 1e18
+
+# A prefix of a mapped row that is shorter has no direction: it is rounding, which differs by batch and processor.
+SHORTEST = 1e-6
 
 
 def normalise(x: Float32) -> Float32:
@@ -27,14 +31,10 @@ def prefix(y: Float32, dim: int) -> Float32:
 def as_embeddings(x: object, what: str = "embeddings", width: int | None = None) -> Float32:
     """`x` as a `(n, D) float32` matrix whose rows all have a direction.
 
-    Raises `AdaptorError` when it is no matrix, not `width` wide, or holds rows that are zero or
-    not finite: the message counts them and names the first.
+    Raises `AdaptorError` when it is no matrix of plain real numbers (`adaptor.inputs` says what is),
+    not `width` wide, or holds rows that are zero or not finite: the message counts them and names the first.
     """
-    try:
-        with np.errstate(over="ignore"):  # what float32 can't hold becomes infinite, and is counted below
-            matrix = np.ascontiguousarray(x, dtype=np.float32)
-    except (TypeError, ValueError) as error:
-        raise AdaptorError(f"{what} must be a matrix of numbers: {error}") from error
+    matrix = as_reals(x, what)
     if matrix.ndim != 2:
         raise AdaptorError(f"{what} must be a matrix (rows, width), not of shape {matrix.shape}")
     if width is not None and matrix.shape[1] != width:

@@ -227,14 +227,55 @@ def test_length_does_not_matter_even_near_the_bounds(adaptor, scale):
         np.testing.assert_allclose(numbers(column), np.vstack([expected, expected]), atol=1e-6)
 
 
-def test_a_prefix_of_zeros_stays_zero():
-    """As in `encode`: a row has a direction, but its first numbers have none."""
-    x = np.zeros((1, WIDTH), np.float32)
-    x[0, -1] = 2
-    adaptor = adaptor_of(Map(np.eye(WIDTH, dtype=np.float32)))
-    found = Kernel(adaptor, dims=(4, 32))(arrow(x))
-    np.testing.assert_array_equal(numbers(found.columns[0]), adaptor.encode(x, 4))
-    np.testing.assert_allclose(numbers(found.columns[1]), adaptor.encode(x, 32), atol=1e-6)
+@pytest.mark.parametrize("device", [None, "cpu"], ids=["numpy", "torch"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("side_map", [Map(np.eye(WIDTH, dtype=np.float32)), linear()], ids=["truncation", "rotation"])
+def test_a_row_that_is_mapped_to_a_prefix_of_zeros_is_bad(side_map, encoding, layout, device, small_blocks):
+    """Of a rotation's prefix only rounding is left; a short prefix that is no rounding stays."""
+    adaptor = adaptor_of(side_map)
+    axes = side_map.weight.T  # row i is mapped to the unit vector i
+    x = clustered(9, seed=2)
+    short = 1e-4 * axes[3] + axes[4]
+    vectors = [
+        1e15 * axes[4],
+        x[0],
+        1e-15 * axes[31],
+        None,
+        axes[20],
+        short,
+        *x[1:],
+        np.zeros(WIDTH),
+        axes[15] + axes[16],
+    ]
+    found = Kernel(adaptor, layout, encoding, device=device)(arrow(vectors))
+    zero = "zero at dim 4"
+    assert found.reasons.to_pylist() == [zero, None, zero, "null", zero, None, *[None] * 8, "zero", zero]
+    alone = Kernel(adaptor, layout, encoding, device=device)(arrow([x[0], short, *x[1:]]))
+    for column, expected in zip(found.columns, alone.columns):
+        assert column.is_valid().to_pylist() == found.reasons.is_null().to_pylist()
+        np.testing.assert_allclose(numbers(column), numbers(expected), atol=1e-6)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_shortest_of_the_dims_that_are_written_decides(layout):
+    adaptor = adaptor_of(linear())
+    x = arrow([rotation()[:, 6]])  # mapped to the seventh unit vector
+    assert Kernel(adaptor, layout)(x).reasons.to_pylist() == ["zero at dim 4"]
+    assert Kernel(adaptor, layout, dims=(5, 6, 16))(x).reasons.to_pylist() == ["zero at dim 5"]
+    assert Kernel(adaptor, layout, dims=(7, 16))(x).reasons.to_pylist() == [None]
+
+
+def test_encode_refuses_a_prefix_of_zeros():
+    adaptor = adaptor_of(linear())
+    x = np.vstack([clustered(3), rotation()[:, [20, 6]].T])
+    with pytest.raises(
+        AdaptorError, match=r"2 of 5 rows are zero at dim 4 \(the first is row 3\).*ask for a wider dim"
+    ):
+        adaptor.encode(x, 4)
+    with pytest.raises(AdaptorError, match=r"1 of 5 rows are zero at dim 11 \(the first is row 3\)"):
+        adaptor.encode(x, 11)
+    np.testing.assert_allclose(np.linalg.norm(adaptor.encode(x, 21), axis=1), 1, atol=1e-6)
 
 
 def test_lists_hold_no_nulls_and_their_items_are_called_element():

@@ -7,7 +7,7 @@ import pytest
 from synthetic import embeddings_frame
 
 from adaptor.errors import AdaptorError
-from adaptor.spark.rows import common_width, count_reasons, reason
+from adaptor.spark.rows import common_width, count_reasons, reason, stratum
 
 GOOD = [0.6, 0.0, 0.8]
 BAD = {
@@ -52,3 +52,17 @@ def test_the_common_width(spark):
 def test_no_vector_at_all(spark):
     with pytest.raises(AdaptorError, match="every vector in column 'embedding' is null or empty"):
         common_width(embeddings_frame(spark, [None, []]), "embedding")
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "labels"),
+    [
+        ("double", "(1.5D), (double('NaN')), (NULL)", ["1.5", "(null)", "(null)"]),
+        ("string", "('en'), ('NaN'), (NULL)", ["en", "NaN", "(null)"]),
+        ("int", "(1), (2), (NULL)", ["1", "2", "(null)"]),
+    ],
+)
+def test_rows_without_a_stratum(spark, kind, values, labels):
+    df = spark.sql(f"SELECT CAST(lang AS {kind}) AS lang FROM VALUES {values} AS t(lang)")
+    assert [row[0] for row in df.select(stratum("lang")).collect()] == labels
+    assert [row[0] for row in df.select(stratum(None)).collect()] == ["(null)"] * 3

@@ -18,6 +18,7 @@ from adaptor.codecs import BinaryCodec, Int8Codec
 from adaptor.errors import AdaptorError
 from adaptor.layout import Encoding, Layout, nested_columns
 from adaptor.lists import Lists, rows_array
+from adaptor.spark.vector_types import require_codes
 from adaptor.spark.udf import ArrowLists, lists_of
 from adaptor.vectors import check_dims
 
@@ -64,9 +65,11 @@ def decode_udf(artifact: Adaptor | str, encoding: Coded, dim: int) -> Any:
     returned = ArrayType(FloatType(), containsNull=False)
 
     def decode_arrow(codes: pa.Array) -> pa.Array:
+        require_codes(codes, encoding)
         return decoder(codes)
 
     def decode_pandas(codes: pd.Series) -> pd.Series:
+        require_codes(codes, encoding)
         return pd.Series(ArrowLists(decoder(pa.array(codes, pa.binary()) if encoding == "binary" else lists_of(codes))))
 
     # The annotations above would be strings here; Spark reads the types themselves.

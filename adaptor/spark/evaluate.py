@@ -214,11 +214,8 @@ def _baselines(adaptor: Adaptor, svd: Map, queries: Float32) -> list[View]:
 
 
 def _nested_views(adaptor: Adaptor, questions: Questions) -> list[View]:
-    side = "corpus" if questions.judgments is None else "query"
-    return [
-        View("adaptor", column_of(dim), dim, adaptor.encode(questions.vectors, dim, side))  # type: ignore[arg-type]
-        for dim in adaptor.dims
-    ]
+    side = adaptor.map("corpus" if questions.judgments is None else "query")
+    return [View("adaptor", column_of(dim), dim, prefix(side(questions.vectors, dim), dim)) for dim in adaptor.dims]
 
 
 def _open_target(spark: SparkSession, config: Config, adaptor: Adaptor, name: str) -> tuple[DataFrame, Encoding]:

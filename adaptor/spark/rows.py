@@ -30,7 +30,7 @@ def common_width(df: DataFrame, embedding: str) -> int:
 
 
 def reason(id_column: str, embedding: str, width: int) -> Column:
-    """Why a row is bad, null where it is good."""
+    """Why a row is bad, null where it is good, before a map is known: the kernel has the same reasons and one more."""
     vector = F.col(embedding)
     return (
         F.when(F.col(id_column).isNull(), "the id is null")
@@ -43,15 +43,14 @@ def reason(id_column: str, embedding: str, width: int) -> Column:
     )
 
 
-def bad_rows(rows: DataFrame, width: int) -> DataFrame:
-    """`id, reason` of the bad ones among `id, embedding`."""
-    found = rows.select("id", reason("id", "embedding", width).alias("reason"))
-    return found.where("reason IS NOT NULL")
-
-
 def stratum(rows: DataFrame, name: str | None) -> Column:
-    """The stratum of a row: column `name` as a string, and rows without one a stratum of their own."""
-    return F.lit(NO_STRATUM) if name is None else F.coalesce(column(rows, name).cast("string"), F.lit(NO_STRATUM))
+    """The stratum of a row: column `name` as a string, and rows without one, or with NaN, a stratum of their own."""
+    if name is None:
+        return F.lit(NO_STRATUM)
+    value = column(rows, name)
+    text = value.cast("string")
+    no_number = F.typeof(value).isin("float", "double") & (text == "NaN")
+    return F.coalesce(F.when(~no_number, text), F.lit(NO_STRATUM))
 
 
 def told(reasons: Mapping[str, int]) -> str:

@@ -38,7 +38,8 @@ def exact_search(
 ) -> dict[tuple[str, int], list[dict[str, float]]]:
     """For each view (by name and dim) and query: the `k` rows of highest cosine, id -> score.
 
-    Columns must hold good vectors only. What reaches the driver is views x queries x k.
+    Columns must hold good vectors only. A query whose prefix is zero finds nothing. What reaches the
+    driver is views x queries x k.
     """
     columns = list(dict.fromkeys(view.column for view in views))
 
@@ -68,6 +69,8 @@ def exact_search(
     }
     for row in found.toLocalIterator():
         view = views[row["view"]]
+        if not view.queries[row["query"]].any():
+            continue
         results[view.name, view.dim][row["query"]] = {hit["id"]: hit["score"] for hit in row["hits"]}
     return results
 

@@ -15,13 +15,14 @@ from delta.tables import DeltaTable
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import DataFrame, DataFrameWriterV2, SparkSession
-from pyspark.sql.types import ArrayType, DataType, DoubleType, FloatType, StructType
+from pyspark.sql.types import StructType
 
 from adaptor.errors import AdaptorError
 from adaptor.spark import names
-from adaptor.spark.columns import field_of, path_of
+from adaptor.spark.columns import path_of
 from adaptor.spark.delta_log import DeltaLog
 from adaptor.spark.names import quoted
+from adaptor.spark.vector_types import EMBEDDINGS, is_embeddings, told, way_out
 
 
 @dataclass(frozen=True)
@@ -149,11 +150,14 @@ def require_columns(df: DataFrame, columns: Sequence[str], table: TableRef) -> N
 
 def require_embeddings(df: DataFrame, column: str, table: TableRef) -> None:
     """`AdaptorError` unless `column` is an array of floats or doubles."""
-    found: DataType = field_of(df.schema, column).dataType
-    if not (isinstance(found, ArrayType) and isinstance(found.elementType, (FloatType, DoubleType))):
+    path = path_of(df.schema, column)
+    assert path is not None  # require_columns has seen to it
+    found = path[-1].dataType
+    if not is_embeddings(found):
+        name = ".".join(names.spelled(field.name) for field in path)
         raise AdaptorError(
-            f"column {column!r} of {table.where} is {found.simpleString()}; "
-            "embeddings are array<float> or array<double>: cast it, or name another column"
+            f"column {column!r} of {table.where} is {told(found)}; "
+            f"embeddings are {EMBEDDINGS}: {way_out(found, name)}; write that to a table, or name another column"
         )
 
 

@@ -15,6 +15,7 @@ from pyspark.sql.types import StructType
 from adaptor.artifact import Adaptor, Side
 from adaptor.kernel import Kernel
 from adaptor.layout import Encoding, Layout
+from adaptor.spark.vector_types import require_vectors
 
 
 def nested_type(kernel: Kernel) -> StructType:
@@ -32,8 +33,10 @@ def adapt_udf(
     """A UDF from `array<float>` or `array<double>` to a struct of nested embeddings.
 
     `artifact` is an `Adaptor` or the folder of one, read here, once; `dims` are the artifact's
-    by default. A vector that is null, of another width, zero or not finite gives a struct of nulls.
-    It is an Arrow UDF where Spark has them (4.1), else a pandas UDF.
+    by default. A vector that is null, of another width, zero or not finite, or that is
+    zero at the shortest dim once it is mapped, gives a struct of nulls.
+    A column of another type is refused, with the expression that converts it. It is an Arrow UDF
+    where Spark has them (4.1), else a pandas UDF.
 
         df.select("id", adapt_udf("lake/artifact")("embedding").alias("nested"))
         spark.udf.register("adapt", adapt_udf("lake/artifact"))
@@ -43,9 +46,11 @@ def adapt_udf(
     kernel = Kernel(loaded, layout, encoding, side, tuple(dims) if dims else None)
 
     def adapt_arrow(vectors: pa.Array) -> pa.Array:
+        require_vectors(vectors, "adapt_udf")
         return pa.StructArray.from_arrays(kernel(vectors).columns, fields=list(kernel.schema))
 
     def adapt_pandas(vectors: pd.Series) -> pd.DataFrame:
+        require_vectors(vectors, "adapt_udf")
         columns = kernel(lists_of(vectors)).columns
         return pd.DataFrame({name: ArrowLists(column) for name, column in zip(kernel.schema.names, columns)})
 

@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 
 from adaptor.errors import AdaptorError
 from adaptor.spark.apply.engines.direct import UNIT_BYTES
-from adaptor.spark.apply.engines.frames import by_arrow
+from adaptor.spark.apply.engines.frames import bad_rows, by_arrow
 from adaptor.spark.apply.feed import Found, last_words, look_at, new_rows
 from adaptor.spark.apply.full import Written, build
 from adaptor.spark.apply.staging import BAD_ROWS
@@ -23,7 +23,7 @@ from adaptor.spark.causes import lost_files
 from adaptor.spark.columns import field_of
 from adaptor.spark.delta_log import Conflict, DeltaLog
 from adaptor.spark.names import quoted
-from adaptor.spark.rows import bad_rows, count_reasons, told
+from adaptor.spark.rows import count_reasons, told
 from adaptor.spark.tables import first_line, make_table
 
 FEED = "delta.enableChangeDataFeed"
@@ -151,7 +151,7 @@ def merge_changes(work: Work, changes: DataFrame, versions: tuple[int, int], onc
             files = by_arrow(work, new.coalesce(_files(work, found)), transaction)
             written = sum(file.rows or 0 for file in files)
             some_bad = work.keeps_bad or written < found.there
-            bad = stack.enter_context(_cached(bad_rows(new, work.kernel.adaptor.width))) if some_bad else None
+            bad = stack.enter_context(_cached(bad_rows(work.kernel, new))) if some_bad else None
             counted = {} if bad is None else count_reasons(bad)
             if counted:
                 work.require_width()

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 
 import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import StructType
+from pyspark.sql.types import StringType, StructField, StructType
 
 from adaptor.kernel import Kernel
+from adaptor.spark.apply.engines.parquet import with_null_ids
 from adaptor.spark.apply.engines.writing import kept_schema, on_shared_folders, why_not, write_by_tasks
 from adaptor.spark.apply.staging import Chunk, Staging
 from adaptor.spark.apply.work import Work
 from adaptor.spark.delta_log import DataFile, Snapshot, Transaction
 from adaptor.spark.names import quoted
-from adaptor.spark.rows import bad_rows
 from adaptor.spark.udf import adapt_udf, nested_type
 
 Write = Callable[[Work, DataFrame, Transaction], Sequence[DataFile]]
@@ -29,8 +30,7 @@ Bad rows are left out, or where the target keeps them have nulls.
 def by_arrow(work: Work, rows: DataFrame, transaction: Transaction) -> Sequence[DataFile]:
     """In one pass without a Python object a row; the JVM sees no nested column where the tasks can write them."""
     kernel = work.kernel
-    # A batch is what a worker holds: as many rows as its memory is meant for, not as many as fit any width.
-    rows.sparkSession.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", kernel.rows_per_batch)
+    _batches_for(kernel, rows)
     adapt = partial(_adapted, kernel, work.keeps_bad)
     found = _with_id(work, rows).select("kept", "embedding")
     folder, kept = transaction.before.location, rows.select("kept.*").schema
@@ -50,6 +50,27 @@ def _adapted(kernel: Kernel, keep_bad: bool, batches: Iterable[pa.RecordBatch]) 
         whole = pa.RecordBatch.from_arrays(columns, names=["kept", *kernel.schema.names])
         bad = adapted.reasons.null_count < len(whole) and not keep_bad
         yield whole.filter(adapted.reasons.is_null()) if bad else whole
+
+
+def bad_rows(kernel: Kernel, rows: DataFrame) -> DataFrame:
+    """`id, reason` of the bad ones among `id, embedding`, by the kernel: SQL can't tell what it maps to zero."""
+    kernel = replace(kernel, layout="columns", encoding="float32", dims=(kernel.shortest,))  # no more than that takes
+    _batches_for(kernel, rows)
+    schema = StructType([rows.schema["id"], StructField("reason", StringType())])
+    return rows.select("id", "embedding").mapInArrow(partial(_bad, kernel), schema)
+
+
+def _bad(kernel: Kernel, batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
+    """`id, embedding` to `id, reason`."""
+    for batch in batches:
+        ids = batch.column("id")
+        reasons = with_null_ids(ids, kernel(batch.column("embedding")).reasons)
+        yield pa.RecordBatch.from_arrays([ids, reasons], names=["id", "reason"]).filter(reasons.is_valid())
+
+
+def _batches_for(kernel: Kernel, rows: DataFrame) -> None:
+    """A batch is what a worker holds: as many rows as its memory is meant for, not as many as fit any width."""
+    rows.sparkSession.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", kernel.rows_per_batch)
 
 
 def by_udf(work: Work, rows: DataFrame, transaction: Transaction) -> Sequence[DataFile]:
@@ -85,7 +106,8 @@ def write_frame(
     if work.keeps_bad or written < seen:
         bad_transaction = staging.started_bad(chunk)
         if bad_transaction is not None:
-            bad = bad_rows(rows, work.kernel.adaptor.width).withColumn("id", F.col("id").cast("string"))
+            # Text first: an id may be of a type that Arrow does not take.
+            bad = bad_rows(work.kernel, rows.withColumn("id", F.col("id").cast("string")))
             bad_transaction.write(bad.coalesce(1))
             bad_transaction.commit({})
     return seen

@@ -69,9 +69,7 @@ def adapt_splits(
             seen += len(batch)
             ids = _column(batch, id_column, pa.null())
             adapted = kernel(_column(batch, embedding, pa.list_(pa.float32())))
-            reasons = adapted.reasons
-            if ids.null_count:
-                reasons = pc.if_else(ids.is_null(), "the id is null", reasons)
+            reasons = with_null_ids(ids, adapted.reasons)
             columns = [_column(batch, f.name, f.type).cast(f.type) for f in kept]
             rows = pa.RecordBatch.from_arrays([*columns, *adapted.columns], schema=schema)
             if reasons.null_count < len(batch):
@@ -80,6 +78,11 @@ def adapt_splits(
                 rows = rows if keep_bad else rows.filter(reasons.is_null())
             good.write(rows)
     return Output(seen, good.written, bad.written)
+
+
+def with_null_ids(ids: pa.Array, reasons: pa.Array) -> pa.Array:
+    """Why rows are bad, a missing id being the first of reasons."""
+    return pc.if_else(ids.is_null(), "the id is null", reasons) if ids.null_count else reasons
 
 
 def _column(batch: pa.RecordBatch, name: str, kind: pa.DataType) -> pa.Array:
