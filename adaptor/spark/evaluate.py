@@ -22,7 +22,7 @@ from adaptor.maps import Map
 from adaptor.metrics import judge, paired_interval
 from adaptor.spark.decoders import prefix_column
 from adaptor.spark.queries import read_queries, strata_by_id, vectors_by_id
-from adaptor.spark.rows import reason, stratum
+from adaptor.spark.rows import legible, reason, stratum
 from adaptor.spark.runs import Figure, Run, record
 from adaptor.spark.sampling import balanced, place, sample
 from adaptor.spark.search import View, exact_search
@@ -79,9 +79,9 @@ def evaluate_table(spark: SparkSession, config: Config, report: Callable[[str], 
     if column and not settings.judgments:
         require_columns(rows, [column], source)
     rows = rows.select(
-        F.col(config.source.id).alias("id"),
+        legible(rows, config.source.id).alias("id"),
         F.col(config.source.embedding).cast("array<float>").alias("embedding"),
-        stratum(None if settings.judgments else column).alias("stratum"),
+        stratum(legible(rows, column) if column and not settings.judgments else None).alias("stratum"),
     )
     rows = rows.where(reason("id", "embedding", adaptor.width).isNull())
     total = rows.count()
@@ -234,4 +234,4 @@ def _open_target(spark: SparkSession, config: Config, adaptor: Adaptor) -> tuple
     prefixes = [
         prefix_column(adaptor, kernel.layout, kernel.encoding, dim).alias(column_of(dim)) for dim in adaptor.dims
     ]
-    return good.select(F.col(config.source.id).alias("id"), *prefixes), kernel.encoding
+    return good.select(legible(good, config.source.id).alias("id"), *prefixes), kernel.encoding

@@ -8,7 +8,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from adaptor.errors import AdaptorError
-from adaptor.spark.rows import reason, stratum
+from adaptor.spark.rows import legible, reason, stratum
 from adaptor.spark.tables import TableRef, require_columns, require_embeddings
 from adaptor.vectors import Float32
 
@@ -44,11 +44,11 @@ def read_queries(
     df = ref.read(spark)
     require_columns(df, [id_column, embedding], ref)
     require_embeddings(df, embedding, ref)
-    told_apart = stratum_column in df.columns
+    told_apart = legible(df, stratum_column) if stratum_column in df.columns else None
     df = df.select(
-        F.col(id_column).cast("string").alias("id"),
+        legible(df, id_column).cast("string").alias("id"),
         F.col(embedding).cast("array<float>").alias("embedding"),
-        stratum(stratum_column if told_apart else None).alias("stratum"),
+        stratum(told_apart).alias("stratum"),
     )
     grades = None if judgments is None else read_judgments(spark, judgments)
     if judged_only and grades is not None:
@@ -61,7 +61,7 @@ def read_queries(
         raise AdaptorError(f"{ref} has {len(ids) - len(set(ids))} query ids twice; make them unique")
     if grades is not None and (missing := set(grades) - set(ids)):
         raise AdaptorError(f"{len(missing)} judged queries, such as {min(missing)!r}, are not in {ref}")
-    return Queries(ids, vectors, grades, strata_by_id(df) if told_apart else None)
+    return Queries(ids, vectors, grades, None if told_apart is None else strata_by_id(df))
 
 
 def read_judgments(spark: SparkSession, table: str) -> Grades:
@@ -70,9 +70,8 @@ def read_judgments(spark: SparkSession, table: str) -> Grades:
     df = ref.read(spark)
     require_columns(df, ["query_id", "corpus_id", "grade"], ref)
     grades: Grades = {}
-    for query, document, grade in df.select(
-        F.col("query_id").cast("string"), F.col("corpus_id").cast("string"), F.col("grade").cast("int")
-    ).collect():
+    ids = [legible(df, name).cast("string") for name in ("query_id", "corpus_id")]
+    for query, document, grade in df.select(*ids, F.col("grade").cast("int")).collect():
         grades.setdefault(query, {})[document] = grade
     return grades
 

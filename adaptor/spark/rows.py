@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.types import ArrayType, BinaryType, DataType, StructType
 
 from adaptor.errors import AdaptorError
 from adaptor.strata import NO_STRATUM
@@ -40,9 +41,28 @@ def bad_rows(rows: DataFrame, width: int) -> DataFrame:
     return found.where("reason IS NOT NULL")
 
 
-def stratum(column: str | None) -> Column:
+def legible(rows: DataFrame, name: str) -> Column:
+    """A column of `rows` as it is, but raw bytes in hex, from which `unhex` leads back: what may become text."""
+    return _in_hex(F.col(name), rows.select(name).schema[0].dataType)
+
+
+def _in_hex(column: Column, kind: DataType) -> Column:
+    if isinstance(kind, BinaryType):
+        return F.hex(column)
+    if isinstance(kind, ArrayType) and "binary" in kind.simpleString():
+        return F.transform(column, lambda item: _in_hex(item, kind.elementType))
+    if isinstance(kind, StructType) and "binary" in kind.simpleString():
+        fields = [_in_hex(column.getField(f.name), f.dataType).alias(f.name) for f in kind]
+        return F.when(column.isNotNull(), F.struct(*fields))
+    return column
+
+
+def stratum(column: Column | str | None) -> Column:
     """The stratum of a row: `column` as a string, and rows without one a stratum of their own."""
-    return F.lit(NO_STRATUM) if column is None else F.coalesce(F.col(column).cast("string"), F.lit(NO_STRATUM))
+    if column is None:
+        return F.lit(NO_STRATUM)
+    given = F.col(column) if isinstance(column, str) else column
+    return F.coalesce(given.cast("string"), F.lit(NO_STRATUM))
 
 
 def told(reasons: Mapping[str, int]) -> str:

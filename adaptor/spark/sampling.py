@@ -18,7 +18,7 @@ from adaptor.config import Sample
 from adaptor.errors import AdaptorError
 from adaptor.files import open_folder
 from adaptor.sample import Fold
-from adaptor.spark.rows import common_width, count_reasons, reason, stratum
+from adaptor.spark.rows import common_width, count_reasons, legible, reason, stratum
 from adaptor.spark.tables import is_url
 from adaptor.strata import MOST_STRATA, Labels, check_count, quotas
 from adaptor.vectors import Float32
@@ -93,11 +93,11 @@ def materialise(
     workers read them in the same order everywhere.
     """
     rows = df.select(
-        F.col(id_column).cast("string").alias("id"),
+        legible(df, id_column).cast("string").alias("id"),
         F.col(embedding).cast("array<float>").alias("embedding"),
-        stratum(wanted.stratum).alias("stratum"),
-        place(id_column, wanted.seed).alias("place"),
+        stratum(wanted.stratum and legible(df, wanted.stratum)).alias("stratum"),
     )
+    rows = rows.withColumn("place", place("id", wanted.seed))
     total = rows.count()
     if wanted.stratum is None:
         chosen = sample(rows, "id", wanted.rows, wanted.seed, total)

@@ -20,7 +20,7 @@ from adaptor.spark.apply.staging import BAD_ROWS
 from adaptor.spark.apply.target import BUILD, SOURCE_COLUMNS, VERSION, provenance, require_replaceable
 from adaptor.spark.apply.work import Work
 from adaptor.spark.delta_log import Conflict, DeltaLog
-from adaptor.spark.rows import bad_rows, count_reasons, told
+from adaptor.spark.rows import bad_rows, count_reasons, legible, told
 from adaptor.spark.tables import first_line, make_table, quoted
 
 FEED = "delta.enableChangeDataFeed"
@@ -262,7 +262,7 @@ def _merge_quarantine(work: Work, last: DataFrame, bad: DataFrame | None, merge:
         raise _meanwhile(work)
     if transaction.seen(merge, version):
         return
-    text = F.col("id").cast("string").alias("id")
+    text = legible(last, "id").cast("string").alias("id")
     listed = before.read(before.files).join(last.select(text), "id", "left_anti")
     if bad is not None:
         listed = listed.unionByName(bad.select(text, "reason"))

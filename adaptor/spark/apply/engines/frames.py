@@ -15,7 +15,7 @@ from adaptor.spark.apply.engines.writing import kept_schema, on_shared_folders, 
 from adaptor.spark.apply.staging import Chunk, Staging
 from adaptor.spark.apply.work import Work
 from adaptor.spark.delta_log import DataFile, Snapshot, Transaction
-from adaptor.spark.rows import bad_rows
+from adaptor.spark.rows import bad_rows, legible
 from adaptor.spark.tables import quoted
 from adaptor.spark.udf import adapt_udf, nested_type
 
@@ -85,7 +85,7 @@ def write_frame(
     if work.keeps_bad or written < seen:
         bad_transaction = staging.started_bad(chunk)
         if bad_transaction is not None:
-            bad = bad_rows(rows, work.kernel.adaptor.width).withColumn("id", F.col("id").cast("string"))
+            bad = bad_rows(rows, work.kernel.adaptor.width).withColumn("id", legible(rows, "id").cast("string"))
             bad_transaction.write(bad.coalesce(1))
             bad_transaction.commit({})
     return seen
