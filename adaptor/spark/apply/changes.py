@@ -17,14 +17,13 @@ from adaptor.spark.apply.engines.frames import by_arrow
 from adaptor.spark.apply.feed import Found, last_words, look_at, new_rows
 from adaptor.spark.apply.full import Written, build, lost_files
 from adaptor.spark.apply.staging import BAD_ROWS
-from adaptor.spark.apply.target import BUILD, SOURCE_COLUMNS, VERSION, provenance, require_replaceable
+from adaptor.spark.apply.target import BUILD, MARKS, SOURCE_COLUMNS, VERSION, provenance, require_replaceable
 from adaptor.spark.apply.work import Work
 from adaptor.spark.delta_log import Conflict, DeltaLog
 from adaptor.spark.rows import bad_rows, count_reasons, legible, told
 from adaptor.spark.tables import first_line, make_table, quoted
 
 FEED = "delta.enableChangeDataFeed"
-MARKS = "delta.enableDeletionVectors"
 
 
 def apply_changes(work: Work, report: Callable[[str], None]) -> Written:
