@@ -33,7 +33,7 @@ def quiet(line: str) -> None:
 
 @pytest.fixture(scope="module")
 def lake(spark, tmp_path_factory):
-    """300 rows of two tenants and two bad ones, 60 queries near some of them, a judgment for each; all ids are bytes."""
+    """300 rows of two tenants and two bad ones, 60 queries near some, a judgment for each; all ids are bytes."""
     folder = tmp_path_factory.mktemp("lake")
     corpus = clustered(300)
     ids = [f"d{i:03d}" for i in range(300)]
@@ -106,8 +106,8 @@ def test_a_row_that_changes_leaves_the_quarantine(spark, lake):
 def test_what_ids_of_other_types_are_as_text(spark, tmp_path):
     """Bytes inside of other values too; all else is as Spark casts it."""
     rows = spark.sql(
-        "SELECT X'00FF' AS bytes, NAMED_STRUCT('a', X'FE', 'b', 1) AS struct, ARRAY(X'FD', NULL) AS array, true AS flag,"
-        " CAST(NULL AS STRUCT<a: BINARY>) AS nothing, 1.50BD AS price, DATE'2024-02-01' AS day, 7L AS number,"
+        "SELECT X'00FF' AS bytes, NAMED_STRUCT('a', X'FE', 'b', 1) AS struct, ARRAY(X'FD', NULL) AS array, true AS flag"
+        ", CAST(NULL AS STRUCT<a: BINARY>) AS nothing, 1.50BD AS price, DATE'2024-02-01' AS day, 7L AS number,"
         " TIMESTAMP'2024-02-01 10:00:00' AS at"
     )
     text = rows.select(*(legible(rows, name).cast("string").alias(name) for name in rows.columns)).collect()[0]

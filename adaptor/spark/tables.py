@@ -15,6 +15,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import ArrayType, DataType, DoubleType, FloatType, StructType
 
 from adaptor.errors import AdaptorError
+from adaptor.files import is_url
 from adaptor.spark.delta_log import DeltaLog
 
 
@@ -84,11 +85,6 @@ class TableRef:
 def quoted(name: str) -> str:
     """A name in SQL, whatever it holds."""
     return f"`{name.replace('`', '``')}`"
-
-
-def is_url(where: str) -> bool:
-    """Whether a path names its file system, such as s3://, file:/ or dbfs:/."""
-    return re.match(r"\w[\w+.-]*:/", where) is not None
 
 
 def require_columns(df: DataFrame, columns: Sequence[str], table: TableRef) -> None:
