@@ -1,4 +1,4 @@
-"""Folders on any file system that fsspec knows: local, s3, abfss, gs, hdfs."""
+"""Folders on any file system that fsspec knows: local, s3, abfss, gs, hdfs. Names are taken as they stand."""
 
 from __future__ import annotations
 
@@ -6,11 +6,19 @@ import os
 import re
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
 
 import fsspec
+from fsspec.implementations.local import LocalFileSystem, make_path_posix
+from fsspec.utils import get_protocol
 
 from adaptor.errors import AdaptorError
+
+GLOB = re.compile(r"[*?\[\]{}]")
+
+
+def is_url(where: str) -> bool:
+    """Whether a path names its file system, such as s3://, file:/ or dbfs:/, or is a chain of fsspec's."""
+    return re.match(r"(\w[\w+.-]*::)*\w[\w+.-]*:/", where) is not None
 
 
 def open_folder(url: str) -> tuple[Any, str]:
@@ -18,7 +26,11 @@ def open_folder(url: str) -> tuple[Any, str]:
 
     Raises `AdaptorError` for a scheme that fsspec does not know, or whose package is not installed.
     """
+    if not is_url(url) or url.startswith("file:"):  # fsspec would look for a chain in it
+        return fsspec.filesystem("file"), make_path_posix(re.sub(r"^file:(//)?(?=/)", "", url)).rstrip("/") or "/"
     try:
+        if get_protocol(url) == "file":  # a local folder of that name
+            raise ValueError("write two slashes after the colon")
         return fsspec.core.url_to_fs(url)
     except (ImportError, ValueError) as error:
         scheme = url.partition(":")[0]
@@ -26,14 +38,39 @@ def open_folder(url: str) -> tuple[Any, str]:
         raise AdaptorError(f"{url} can't be opened: {error}{extra}") from error
 
 
+def is_local(fs: Any) -> bool:
+    """Whether a file system is that of this machine, with paths that anything here can open."""
+    return isinstance(fs, LocalFileSystem)
+
+
 def require_writable_folder(url: str, key: str) -> None:
     """`AdaptorError` where no file can be made in the folder, the config's `key`; it need not be there yet."""
-    if urlparse(url).scheme not in ("", "file"):
+    if is_url(url) and not url.startswith("file:"):
         return  # object stores know no folders: the first file tells
-    there = Path(re.sub("^file:/+", "/", url)).absolute()
+    there = Path(open_folder(url)[1])
     while not there.exists():
         there = there.parent
     if not there.is_dir():
         raise AdaptorError(f"{key} is {url}, but {there} is a file; name another folder")
     if not os.access(there, os.W_OK | os.X_OK):
         raise AdaptorError(f"{key} is {url}, but files can't be made in {there}; change its rights or name another")
+
+
+def as_url(folder: str) -> str:
+    """A folder as Hadoop takes it, and `open_folder`: a local one as file:, whatever file system is the default there.
+
+    Not as a URI: neither of them would decode it.
+    """
+    return folder if is_url(folder) else f"file://{Path(folder).absolute()}"
+
+
+def remove_folder(url: str) -> None:
+    """Delete a folder, if there is one, and all that lies in it."""
+    fs, folder = open_folder(url)
+    if not fs.exists(folder):
+        return
+    if is_local(fs) or not GLOB.search(folder):
+        fs.rm(folder, recursive=True)
+        return
+    for file in fs.find(folder):  # `rm` would delete whatever the name fits
+        fs.rm_file(file)

@@ -48,10 +48,15 @@ def test_every_row_is_in_exactly_one_split(tmp_path):
 
 def test_a_failing_task_leaves_no_file(tmp_path):
     lists = pa.array([[1.0] * 32] * 5, pa.list_(pa.float32()))
-    parquet.write_table(pa.table({"id": ["a"] * 5, "embedding": lists}), tmp_path / "source.parquet")
-    kept = pa.schema([("id", pa.int64())])  # "a" is no number
-    split = Split(str(tmp_path / "source.parquet"), 0, 1 << 30)
-    with pytest.raises(pa.ArrowInvalid):
+    source = tmp_path / "source.parquet"
+    parquet.write_table(pa.table({"id": ["a"] * 5, "embedding": lists}), source, row_group_size=3)
+    group = parquet.ParquetFile(source).metadata.row_group(1).column(0)
+    with source.open("r+b") as file:  # the second of two row groups is damaged
+        file.seek(group.dictionary_page_offset or group.data_page_offset)
+        file.write(b"\xff" * 8)
+    kept = pa.schema([("id", pa.string())])
+    split = Split(str(source), 0, 1 << 30)
+    with pytest.raises(OSError, match="page header"):
         adapt_splits(Kernel(ADAPTOR), "id", "embedding", kept, False, str(tmp_path / "out"), str(tmp_path), [split])
     assert not (tmp_path / "out").exists()
 

@@ -14,10 +14,10 @@ from pyspark.sql import functions as F
 from adaptor import Adaptor, AdaptorError
 from adaptor.codecs import BinaryCodec
 from adaptor.maps import Map
-from adaptor.spark.vector_types import VECTOR_FIELDS, conversions, require_codes, require_vectors, way_out
 from adaptor.spark.decoders import decode_udf
 from adaptor.spark.tables import TableRef, require_embeddings
 from adaptor.spark.udf import adapt_udf
+from adaptor.spark.vector_types import VECTOR_FIELDS, conversions, require_codes, require_vectors, way_out
 
 PYTHON = {
     "numpy": np,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adaptor.errors import AdaptorError
-from adaptor.files import open_folder
+from adaptor.files import is_local, open_folder
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,14 +58,18 @@ class PetastormBatches:
 
 @contextlib.contextmanager
 def _local(url: str) -> Iterator[str]:
-    """`url` itself where it is local, else a copy that lives as long as it is read.
+    """A plain name for a local folder, as long as it is read, or a copy of another.
 
-    petastorm hands file systems of fsspec to a reader in pyarrow 14 that no longer takes its arguments.
+    petastorm takes a name for a URI, so that a space or # in it would be another folder's. And it hands file
+    systems of fsspec to a reader in pyarrow 14 that no longer takes its arguments.
     """
-    if url.startswith("file:"):
-        yield url
-        return
     fs, folder = open_folder(url)
-    with tempfile.TemporaryDirectory(prefix="sample-") as copy:
-        fs.get(f"{folder}/", f"{copy}/", recursive=True)
-        yield Path(copy).as_uri()
+    with tempfile.TemporaryDirectory(prefix="sample-") as place:
+        rows = Path(place, "rows")
+        if is_local(fs):
+            rows.symlink_to(folder)
+        else:
+            rows.mkdir()
+            for file in fs.find(folder):
+                fs.get_file(file, str(rows / file.rpartition("/")[2]))
+        yield rows.as_uri()

@@ -18,8 +18,8 @@ from adaptor.codecs import BinaryCodec, Int8Codec
 from adaptor.errors import AdaptorError
 from adaptor.layout import Encoding, Layout, nested_columns
 from adaptor.lists import Lists, rows_array
-from adaptor.spark.vector_types import require_codes
 from adaptor.spark.udf import ArrowLists, lists_of
+from adaptor.spark.vector_types import require_codes
 from adaptor.vectors import check_dims
 
 Coded = Literal["int8", "binary"]

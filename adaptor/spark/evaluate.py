@@ -25,7 +25,7 @@ from adaptor.spark.columns import column, full_name
 from adaptor.spark.decoders import prefix_column
 from adaptor.spark.preflight import require_commits
 from adaptor.spark.queries import read_queries, strata_by_id, vectors_by_id
-from adaptor.spark.rows import reason, stratum
+from adaptor.spark.rows import legible, reason, stratum
 from adaptor.spark.runs import Figure, Run, record
 from adaptor.spark.sampling import balanced, place, sample
 from adaptor.spark.search import View, exact_search
@@ -87,7 +87,7 @@ def _evaluate(spark: SparkSession, source: TableRef, config: Config, report: Cal
     require_embeddings(table, config.source.embedding, source)
     table = restricted(table, config.source.where)
     rows = table.select(
-        column(table, config.source.id).alias("id"),
+        legible(table, config.source.id).alias("id"),
         column(table, config.source.embedding).cast("array<float>").alias("embedding"),
         stratum(table, of_rows).alias("stratum"),
     )
@@ -240,4 +240,4 @@ def _open_target(spark: SparkSession, config: Config, adaptor: Adaptor, name: st
     prefixes = [
         prefix_column(adaptor, kernel.layout, kernel.encoding, dim).alias(column_of(dim)) for dim in adaptor.dims
     ]
-    return good.select(column(good, name).alias("id"), *prefixes), kernel.encoding
+    return good.select(legible(good, name).alias("id"), *prefixes), kernel.encoding

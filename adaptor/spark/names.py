@@ -40,8 +40,3 @@ def parts_of(name: str) -> tuple[str, ...]:
 def is_path(where: str) -> bool:
     """Whether a table is named by a path or URL: by a slash that stands outside of back-quotes."""
     return "/" in re.sub(QUOTED, "", where)
-
-
-def is_url(where: str) -> bool:
-    """Whether a path names its file system, such as s3://, file:/ or dbfs:/."""
-    return re.match(r"\w[\w+.-]*:/", where) is not None

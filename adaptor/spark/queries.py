@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 
 from adaptor.errors import AdaptorError
 from adaptor.spark.columns import column, path_of
-from adaptor.spark.rows import reason, stratum
+from adaptor.spark.rows import legible, reason, stratum
 from adaptor.spark.tables import TableRef, require_columns, require_embeddings
 from adaptor.vectors import Float32
 
@@ -47,7 +47,7 @@ def read_queries(
     require_embeddings(df, embedding, ref)
     told_apart = stratum_column is not None and path_of(df.schema, stratum_column) is not None
     df = df.select(
-        column(df, id_column).cast("string").alias("id"),
+        legible(df, id_column).cast("string").alias("id"),
         column(df, embedding).cast("array<float>").alias("embedding"),
         stratum(df, stratum_column if told_apart else None).alias("stratum"),
     )
@@ -62,7 +62,7 @@ def read_queries(
         raise AdaptorError(f"{ref} has {len(ids) - len(set(ids))} query ids twice; make them unique")
     if grades is not None and (missing := set(grades) - set(ids)):
         raise AdaptorError(f"{len(missing)} judged queries, such as {min(missing)!r}, are not in {ref}")
-    return Queries(ids, vectors, grades, strata_by_id(df) if told_apart else None)
+    return Queries(ids, vectors, grades, None if told_apart is None else strata_by_id(df))
 
 
 def read_judgments(spark: SparkSession, table: str) -> Grades:
@@ -71,9 +71,8 @@ def read_judgments(spark: SparkSession, table: str) -> Grades:
     df = ref.read(spark)
     require_columns(df, ["query_id", "corpus_id", "grade"], ref)
     grades: Grades = {}
-    for query, document, grade in df.select(
-        F.col("query_id").cast("string"), F.col("corpus_id").cast("string"), F.col("grade").cast("int")
-    ).collect():
+    ids = [legible(df, name).cast("string") for name in ("query_id", "corpus_id")]
+    for query, document, grade in df.select(*ids, F.col("grade").cast("int")).collect():
         grades.setdefault(query, {})[document] = grade
     return grades
 

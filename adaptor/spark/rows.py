@@ -4,9 +4,10 @@ from collections.abc import Mapping
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.types import ArrayType, BinaryType, DataType, StructType
 
 from adaptor.errors import AdaptorError
-from adaptor.spark.columns import column
+from adaptor.spark.columns import column, field_of
 from adaptor.strata import NO_STRATUM
 from adaptor.vectors import LARGEST, SMALLEST
 
@@ -43,11 +44,27 @@ def reason(id_column: str, embedding: str, width: int) -> Column:
     )
 
 
+def legible(rows: DataFrame, name: str) -> Column:
+    """A column of `rows` as it is, but raw bytes in hex, from which `unhex` leads back: what may become text."""
+    return _in_hex(column(rows, name), field_of(rows.schema, name).dataType)
+
+
+def _in_hex(value: Column, kind: DataType) -> Column:
+    if isinstance(kind, BinaryType):
+        return F.hex(value)
+    if isinstance(kind, ArrayType) and "binary" in kind.simpleString():
+        return F.transform(value, lambda item: _in_hex(item, kind.elementType))
+    if isinstance(kind, StructType) and "binary" in kind.simpleString():
+        fields = [_in_hex(value.getField(f.name), f.dataType).alias(f.name) for f in kind]
+        return F.when(value.isNotNull(), F.struct(*fields))
+    return value
+
+
 def stratum(rows: DataFrame, name: str | None) -> Column:
     """The stratum of a row: column `name` as a string, and rows without one, or with NaN, a stratum of their own."""
     if name is None:
         return F.lit(NO_STRATUM)
-    value = column(rows, name)
+    value = legible(rows, name)
     text = value.cast("string")
     no_number = F.typeof(value).isin("float", "double") & (text == "NaN")
     return F.coalesce(F.when(~no_number, text), F.lit(NO_STRATUM))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from uuid import uuid4
 
 import numpy as np
@@ -16,11 +15,10 @@ from adaptor.batches.arrow import ArrowBatches
 from adaptor.batches.petastorm import PetastormBatches
 from adaptor.config import Sample
 from adaptor.errors import AdaptorError
-from adaptor.files import open_folder
+from adaptor.files import as_url, open_folder, remove_folder
 from adaptor.sample import Fold
 from adaptor.spark.columns import column
-from adaptor.spark.names import is_url
-from adaptor.spark.rows import common_width, count_reasons, reason, stratum
+from adaptor.spark.rows import common_width, count_reasons, legible, reason, stratum
 from adaptor.strata import MOST_STRATA, Labels, check_count, quotas
 from adaptor.vectors import Float32
 
@@ -50,7 +48,7 @@ class Materialised:
 
     def delete(self) -> None:
         """Remove the materialised files; bad rows stay in the sample's folder."""
-        _delete(self.url)
+        remove_folder(self.url)
 
 
 def place(id_column: str, seed: int) -> Column:
@@ -94,7 +92,7 @@ def materialise(
     workers read them in the same order everywhere.
     """
     rows = df.select(
-        column(df, id_column).cast("string").alias("id"),
+        legible(df, id_column).cast("string").alias("id"),
         column(df, embedding).cast("array<float>").alias("embedding"),
         stratum(df, wanted.stratum).alias("stratum"),
     ).withColumn("place", place("id", wanted.seed))
@@ -104,7 +102,7 @@ def materialise(
     else:
         chosen = balanced(rows, F.col("place"), wanted.rows)
     chosen = _with_judged(chosen, rows, judged).persist()
-    folder = wanted.folder if is_url(wanted.folder) else Path(wanted.folder).absolute().as_uri()
+    folder = as_url(wanted.folder).rstrip("/")
     url = f"{folder}/{uuid4().hex}"
     try:
         if chosen.isEmpty():
@@ -128,16 +126,10 @@ def materialise(
             strata=None if wanted.stratum is None else np.array(_column(f"{url}/held_out", "stratum"), dtype=object),
         )
     except BaseException:
-        _delete(url)
+        remove_folder(url)
         raise
     finally:
         chosen.unpersist()
-
-
-def _delete(url: str) -> None:
-    fs, folder = open_folder(url)
-    if fs.exists(folder):
-        fs.rm(folder, recursive=True)
 
 
 def _with_judged(chosen: DataFrame, rows: DataFrame, judged: Sequence[str]) -> DataFrame:

@@ -18,6 +18,7 @@ from pyspark.sql import DataFrame, DataFrameWriterV2, SparkSession
 from pyspark.sql.types import StructType
 
 from adaptor.errors import AdaptorError
+from adaptor.files import is_url
 from adaptor.spark import names
 from adaptor.spark.columns import path_of
 from adaptor.spark.delta_log import DeltaLog
@@ -47,7 +48,7 @@ class TableRef:
     def path(self) -> str:
         """The path or URL, absolute: Delta takes no other in SQL."""
         assert self._path is not None  # callers ask is_path first
-        return self._path if names.is_url(self._path) else str(Path(self._path).absolute())
+        return self._path if is_url(self._path) else str(Path(self._path).absolute())
 
     @property
     def identifier(self) -> str:

@@ -17,17 +17,16 @@ from adaptor.spark.apply.engines.frames import bad_rows, by_arrow
 from adaptor.spark.apply.feed import Found, last_words, look_at, new_rows
 from adaptor.spark.apply.full import Written, build
 from adaptor.spark.apply.staging import BAD_ROWS
-from adaptor.spark.apply.target import BUILD, SOURCE_COLUMNS, VERSION, provenance, require_replaceable
+from adaptor.spark.apply.target import BUILD, MARKS, SOURCE_COLUMNS, VERSION, provenance, require_replaceable
 from adaptor.spark.apply.work import Work
 from adaptor.spark.causes import lost_files
 from adaptor.spark.columns import field_of
 from adaptor.spark.delta_log import Conflict, DeltaLog
 from adaptor.spark.names import quoted
-from adaptor.spark.rows import count_reasons, told
+from adaptor.spark.rows import count_reasons, legible, told
 from adaptor.spark.tables import first_line, make_table
 
 FEED = "delta.enableChangeDataFeed"
-MARKS = "delta.enableDeletionVectors"
 
 
 def apply_changes(work: Work, report: Callable[[str], None]) -> Written:
@@ -266,7 +265,7 @@ def _merge_quarantine(work: Work, last: DataFrame, bad: DataFrame | None, merge:
         raise _meanwhile(work)
     if transaction.seen(merge, version):
         return
-    text = F.col("id").cast("string").alias("id")
+    text = legible(last, "id").cast("string").alias("id")
     listed = before.read(before.files).join(last.select(text), "id", "left_anti")
     if bad is not None:
         listed = listed.unionByName(bad.select(text, "reason"))

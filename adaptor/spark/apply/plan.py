@@ -10,6 +10,7 @@ from uuid import uuid4
 from pyspark.sql import SparkSession
 
 from adaptor.config import Config
+from adaptor.files import as_url
 from adaptor.layout import bytes_of
 from adaptor.spark.apply.engines import ENGINES
 from adaptor.spark.apply.engines.choice import choose
@@ -62,7 +63,7 @@ def _measured(work: Work, config: Config, report: Callable[[str], None]) -> Plan
     location = work.target.location(spark) if there else config.sample.folder
     measured = _some(source.files)
     report(f"measuring {len(measured)} of {len(source.files)} files")
-    with _scratch(work, source, f"{config.sample.folder.rstrip('/')}/plan-{uuid4().hex}") as staging:
+    with _scratch(work, source, f"{as_url(config.sample.folder).rstrip('/')}/plan-{uuid4().hex}") as staging:
         engine = choose(work, source, staging.definition, location, report)
         chunk = Chunk(0, tuple(measured))
         transaction = staging.started(chunk)

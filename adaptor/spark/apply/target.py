@@ -34,8 +34,14 @@ from adaptor.spark.tables import TableRef, make_table
 
 SKIPPABLE = (NumericType, StringType, DateType, TimestampType, TimestampNTZType)  # Delta refuses all others by name
 OURS = ("matryoshka.", "delta.constraints.matryoshka_")
-MAPPING = "delta.columnMapping.mode"
+MAPPING, STATISTICS, MARKS = "delta.columnMapping.mode", "delta.dataSkippingStatsColumns", "delta.enableDeletionVectors"
 UNFIT = re.compile(r"[ ,;{}()\n\t=]")  # characters that Delta refuses in a column's name unless it maps names
+HISTORY = (
+    "delta.enableRowTracking", "delta.rowTracking.", "delta.enableInCommitTimestamps", "delta.inCommitTimestamp",
+    "delta.columnMapping.maxColumnId", "delta.coordinatedCommits.", "delta.requireCheckpointProtectionBeforeVersion",
+    "delta.redirect", "delta.universalFormat.",
+)  # fmt: skip
+"""Properties, or how they begin, that speak of one table's own history and not of how its files are written."""
 FINGERPRINT, BUILD, VERSION = "matryoshka.fingerprint", "matryoshka.build", "matryoshka.source_version"
 SOURCE_COLUMNS = "matryoshka.source_columns"  # that the source had at that version
 ITEMS: dict[str, DataType] = {
@@ -51,7 +57,8 @@ def target_definition(work: Work, source: Snapshot) -> Definition:
     ours = _properties(work, source, schema)
     if not work.in_place:
         return Definition(schema, ours)
-    return Definition(schema, merged(source.properties, ours, in_place=True), source.metadata["partitionColumns"])
+    others = {key: value for key, value in source.properties.items() if not key.startswith(HISTORY)}
+    return Definition(schema, merged(others, ours, in_place=True), source.metadata["partitionColumns"])
 
 
 def mapping_of(work: Work) -> str:
@@ -96,11 +103,11 @@ def _properties(work: Work, source: Snapshot, schema: StructType) -> dict[str, s
         )
     partitions = source.metadata["partitionColumns"] if work.in_place else []
     plain = [f.name for f in schema if isinstance(f.dataType, SKIPPABLE) and f.name not in partitions]
-    found["delta.dataSkippingStatsColumns"] = ",".join(map(quoted, plain))
+    found[STATISTICS] = ",".join(map(quoted, plain))
     if not work.in_place:
         found[MAPPING] = mapping_of(work)  # whatever a session gives new tables: engines must know it beforehand
     if work.settings.mode != "full":
-        found["delta.enableDeletionVectors"] = "true"  # a night's changes touch rows, not whole files
+        found[MARKS] = "true"  # a night's changes touch rows, not whole files
     return found
 
 
@@ -117,11 +124,15 @@ def provenance(work: Work) -> dict[str, str]:
 
 
 def merged(before: Mapping[str, str], ours: Mapping[str, str], in_place: bool) -> dict[str, str]:
-    """A table's properties with ours for those of an earlier build; in place its statistics stay as they were."""
+    """A table's properties with ours for those of an earlier build; in place its statistics stay as they were.
+
+    Of `ours` nothing counts but what apply asks for: what a session gives new tables, Delta gives them, and
+    what it gave the staging table is that one's.
+    """
     others = {key: value for key, value in before.items() if not key.startswith(OURS)}
-    if in_place:
-        ours = {key: value for key, value in ours.items() if key.startswith(OURS) or key not in others}
-    return {**others, **ours}
+    asked = (*OURS, STATISTICS) if in_place else (*OURS, STATISTICS, MAPPING, MARKS)
+    kept = {STATISTICS} & set(others) if in_place else set()
+    return {**others, **{key: value for key, value in ours.items() if key.startswith(asked) and key not in kept}}
 
 
 def require_replaceable(work: Work, before: Mapping[str, str]) -> None:

@@ -10,6 +10,9 @@ from typing import Any
 
 from adaptor.spark.delta_log.scala import action
 
+OF_THE_FILE = ("path", "partitionValues", "size", "modificationTime", "stats", "deletionVector")
+"""What of an `add` action is so in any table. Row ids, commit versions, clustering and tags are the table's own."""
+
 
 @dataclass(frozen=True)
 class DataFile:
@@ -58,8 +61,9 @@ class DataFile:
         return not known or (least <= high and low <= most)
 
     def below(self, folder: str) -> DataFile:
-        """The same file, seen from the parent of the table's `folder`."""
-        return DataFile(json.dumps({**self._add, "path": f"{folder}/{self.path}", "dataChange": True}))
+        """The same file as a new one of a table in the parent of this one's `folder`."""
+        own = {key: value for key, value in self._add.items() if key in OF_THE_FILE}
+        return DataFile(json.dumps({**own, "path": f"{folder}/{self.path}", "dataChange": True}))
 
 
 def rows_of(files: Iterable[DataFile]) -> int | None:

@@ -17,6 +17,7 @@ from adaptor.spark.delta_log.files import DataFile, adds, data_file
 from adaptor.spark.delta_log.scala import action, items, module, seq
 from adaptor.spark.delta_log.snapshot import Snapshot
 
+TRACKING = "delta.enableRowTracking"
 Conflict = tuple(getattr(exceptions, name) for name in exceptions.__all__)
 """Another commit came between: what was read is no longer what is there."""
 
@@ -28,6 +29,7 @@ class Transaction:
         self._spark, self._jvm = spark, spark.sparkContext._jvm
         self._transaction, self.before = transaction, before
         self._actions: list[Any] = []
+        self._removes = False
         self.added: list[DataFile] = []
 
     @property
@@ -99,6 +101,7 @@ class Transaction:
         by_name = helper.generateCandidateFileMap(self._transaction.deltaLog().dataPath(), files)
         touched = helper.findFilesWithMatchingRows(self._transaction, by_name, marked)
         for file in items(touched):
+            self._removes = True
             add = file.fileLogEntry()
             if file.isFullyReplaced():
                 self._actions.append(add.remove())
@@ -114,13 +117,21 @@ class Transaction:
     def remove_all(self) -> None:
         """Take out every file; a commit that adds one meanwhile is a conflict."""
         self._transaction.readWholeTable()
+        self._removes = bool(self.before.files)
         self._actions += [add.remove() for add in adds(self._jvm, self.before.files)]
 
     def commit(self, note: Mapping[str, str]) -> None:
-        """Commit; `note` becomes the commit's userMetadata, as JSON."""
+        """Commit; `note` becomes the commit's userMetadata, as JSON.
+
+        Where rows take the place of others, a table that tracks rows says that they are new ones.
+        """
         jvm = self._jvm
         option = jvm.scala.Option  # type: ignore[union-attr]
         mode = jvm.org.apache.spark.sql.SaveMode.Append  # type: ignore[union-attr]
         write = getattr(jvm.org.apache.spark.sql.delta, "DeltaOperations$Write")  # type: ignore[union-attr]
         operation = write(mode, option.empty(), option.empty(), option.apply(json.dumps(dict(note))))
-        self._transaction.commit(seq(jvm, self._actions), operation)
+        tags = jvm.java.util.HashMap()  # type: ignore[union-attr]
+        if self._removes and self.added and self.definition.properties.get(TRACKING) == "true":
+            tags.put("delta.rowTracking.preserved", "false")
+        python = jvm.org.apache.spark.api.python.PythonUtils  # type: ignore[union-attr]
+        self._transaction.commit(seq(jvm, self._actions), operation, python.toScalaMap(tags))

@@ -8,12 +8,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from functools import partial
-from urllib.parse import unquote, urlparse
+from urllib.parse import unquote
 
+from pyspark.sql.pandas.types import to_arrow_type
 from pyspark.sql.types import ByteType, IntegerType, LongType, ShortType, StringType
 
+from adaptor.errors import AdaptorError
+from adaptor.files import is_url
 from adaptor.spark.apply.engines.frames import by_arrow, write_frame
 from adaptor.spark.apply.engines.parquet import Output, Split, adapt_splits
+from adaptor.spark.apply.engines.reading import Reading
 from adaptor.spark.apply.engines.writing import added, kept_schema
 from adaptor.spark.apply.staging import Chunk, Staging
 from adaptor.spark.apply.work import Work
@@ -26,6 +30,8 @@ HARMLESS = {"deletionVectors", "timestampNtz", "v2Checkpoint", "vacuumProtocolCh
 """Features for readers that don't change how a data file without deletions is read."""
 ID_TYPES = (ByteType, ShortType, IntegerType, LongType, StringType)
 """Of which Arrow and Spark make the same text, as ids are in the quarantine."""
+READ_OTHERWISE = {"EXISTS_DEFAULT", "parquet.field.id"}
+"""What a column's metadata may hold that changes how Spark reads it: a value for older files, a number for a name."""
 
 
 def why_not(work: Work, source: Snapshot) -> str | None:
@@ -40,31 +46,43 @@ def why_not(work: Work, source: Snapshot) -> str | None:
     partitions = set(source.metadata["partitionColumns"]) & {*work.kept, work.columns.embedding}
     if partitions:
         return f"{', '.join(sorted(partitions))} stands in the folders' names, not in the files"
-    inside = [name for name in (*work.kept, work.columns.embedding) if name not in source.schema.names]
+    asked = {*work.kept, work.columns.embedding}
+    inside = sorted(asked - set(source.schema.names))
     if inside:
         return f"{', '.join(inside)} is a field of a struct"
+    odd = [field.name for field in source.schema if field.name in asked and READ_OTHERWISE & set(field.metadata)]
+    if odd:
+        return f"column {odd[0]!r} has a default or a field id"
     if not isinstance(source.schema[work.columns.id].dataType, ID_TYPES):
         return f"the id is {source.schema[work.columns.id].dataType.simpleString()}"
     return None
 
 
 def write(work: Work, source: Snapshot, chunk: Chunk, staging: Staging, transaction: Transaction) -> int:
-    """Write a chunk's files by its tasks; files with deletion vectors go through Spark, in the same transaction."""
-    seen = 0
+    """Write a chunk's files by its tasks; files with deletion vectors, and odd ones, go through Spark beside them.
+
+    Raises `AdaptorError` where a file is odd and no other engine was allowed.
+    """
     plain = [file for file in chunk.files if not file.has_deletions]
-    deleted = [file for file in chunk.files if file.has_deletions]
-    if deleted:
-        part = Chunk(chunk.number, tuple(deleted))
+    outputs = _run(work, source, plain, staging) if plain else []
+    odd = {path: why for output in outputs for path, why in output.left.items()}
+    if odd and work.settings.engine == "direct":
+        path = min(odd)
+        raise AdaptorError(
+            f"apply.engine=direct can't be sure to read {path} as Spark does: {odd[path]}; "
+            "set apply.engine=arrow, by which Spark reads the file"
+        )
+    seen = sum(output.seen for output in outputs)
+    rest = [file for file in chunk.files if file.has_deletions or _whole(source.location, file) in odd]
+    if rest:
+        part = Chunk(chunk.number, tuple(rest))
         seen += write_frame(by_arrow, work, source, part, staging, transaction)
-    if plain:
-        outputs = _run(work, source, plain, staging)
-        seen += sum(output.seen for output in outputs)
-        transaction.add([added(written) for output in outputs for written in output.good])
-        bad_files = [added(written) for output in outputs for written in output.bad]
-        bad_transaction = staging.started_bad(chunk) if bad_files else None
-        if bad_transaction is not None:
-            bad_transaction.add(bad_files)
-            bad_transaction.commit({})
+    transaction.add([added(written) for output in outputs for written in output.good])
+    bad_files = [added(written) for output in outputs for written in output.bad]
+    bad_transaction = staging.started_bad(chunk) if bad_files else None
+    if bad_transaction is not None:
+        bad_transaction.add(bad_files)
+        bad_transaction.commit({})
     return seen
 
 
@@ -80,8 +98,21 @@ def _run(work: Work, source: Snapshot, files: Sequence[DataFile], staging: Stagi
         work.keeps_bad,
         staging.log.path,
         staging.bad_log.path,
+        reading=_reading(work, source),
     )
     return context.parallelize(units, len(units)).map(lambda unit: job(unit)).collect()
+
+
+def _reading(work: Work, source: Snapshot) -> Reading:
+    """How this session reads files, as far as it decides what a value is."""
+    said, parquet = work.spark.conf.get, "spark.sql.parquet"
+    converts = said(f"{parquet}.int96TimestampConversion") == "true"
+    return Reading(
+        embedding=to_arrow_type(source.schema[work.columns.embedding].dataType),
+        case_sensitive=said("spark.sql.caseSensitive") == "true",
+        dates=said(f"{parquet}.datetimeRebaseModeInRead"),
+        int96=None if converts else said(f"{parquet}.int96RebaseModeInRead"),
+    )
 
 
 def _unit_bytes(files: Sequence[DataFile], slots: int) -> int:
@@ -95,8 +126,7 @@ def _units(location: str, files: Sequence[DataFile], limit: int) -> Iterator[lis
     """Parts of files, as many together as make an output file of `limit` bytes: neither too small nor too many."""
     unit: list[Split] = []
     for file in files:
-        path = unquote(file.path)
-        whole = path if urlparse(path).scheme or path.startswith("/") else f"{location.rstrip('/')}/{path}"
+        whole = _whole(location, file)
         for start in range(0, file.bytes, UNIT_BYTES):
             split = Split(whole, start, min(start + UNIT_BYTES, file.bytes))
             if unit and sum(s.stop - s.start for s in unit) + split.stop - split.start > limit:
@@ -105,3 +135,9 @@ def _units(location: str, files: Sequence[DataFile], limit: int) -> Iterator[lis
             unit.append(split)
     if unit:
         yield unit
+
+
+def _whole(location: str, file: DataFile) -> str:
+    """Where a file lies."""
+    path = unquote(file.path)
+    return path if is_url(file.path) or path.startswith("/") else f"{location.rstrip('/')}/{path}"

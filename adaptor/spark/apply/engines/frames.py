@@ -18,6 +18,7 @@ from adaptor.spark.apply.staging import Chunk, Staging
 from adaptor.spark.apply.work import Work
 from adaptor.spark.delta_log import DataFile, Snapshot, Transaction
 from adaptor.spark.names import quoted
+from adaptor.spark.rows import legible
 from adaptor.spark.udf import adapt_udf, nested_type
 
 Write = Callable[[Work, DataFrame, Transaction], Sequence[DataFile]]
@@ -107,7 +108,7 @@ def write_frame(
         bad_transaction = staging.started_bad(chunk)
         if bad_transaction is not None:
             # Text first: an id may be of a type that Arrow does not take.
-            bad = bad_rows(work.kernel, rows.withColumn("id", F.col("id").cast("string")))
+            bad = bad_rows(work.kernel, rows.withColumn("id", legible(rows, "id").cast("string")))
             bad_transaction.write(bad.coalesce(1))
             bad_transaction.commit({})
     return seen

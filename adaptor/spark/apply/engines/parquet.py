@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
-import fsspec
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as parquet
 
+from adaptor.files import is_local, open_folder
 from adaptor.kernel import Kernel
+from adaptor.spark.apply.engines.reading import Reading, Unlike, as_table_has_it, columns_of
 
 READ_BUFFER = 1 << 18  # pages are read as they are needed, not whole row groups
 GROUP_BYTES = 16 << 20  # of rows in memory that become a row group
@@ -43,11 +44,15 @@ class Written:
 
 @dataclass(frozen=True)
 class Output:
-    """What a task brings back: at most one file of good rows and one of bad ones."""
+    """What a task brings back: at most one file of good rows and one of bad ones.
+
+    `left` are paths of files that Spark must read, all of each, and why.
+    """
 
     seen: int
     good: list[Written]
     bad: list[Written]
+    left: dict[str, str]
 
 
 def adapt_splits(
@@ -59,25 +64,30 @@ def adapt_splits(
     folder: str,
     bad_folder: str,
     splits: Sequence[Split],
+    reading: Reading = Reading(),
 ) -> Output:
-    """Adapt the rows of `splits` into one file below `folder`, ids and reasons of bad ones below `bad_folder`."""
+    """Adapt the rows of `splits` into one file below `folder`, ids and reasons of bad ones below `bad_folder`.
+
+    Files that Spark might read otherwise are left.
+    """
     bad_schema = pa.schema([("id", pa.string()), ("reason", pa.string())])
     schema = pa.schema([*kept, *kernel.schema])
-    seen = 0
+    table = {embedding: reading.embedding, **dict(zip(kept.names, kept.types))}
+    seen, left = 0, dict[str, str]()
     with ParquetFile(folder, schema, kept.names) as good, ParquetFile(bad_folder, bad_schema, ["id", "reason"]) as bad:
-        for batch in batches(splits, list(dict.fromkeys([*kept.names, id_column, embedding])), kernel.rows_per_batch):
+        for batch in batches(splits, table, kernel.rows_per_batch, reading, left):
             seen += len(batch)
-            ids = _column(batch, id_column, pa.null())
-            adapted = kernel(_column(batch, embedding, pa.list_(pa.float32())))
+            ids = _column(batch, id_column, table[id_column])
+            adapted = kernel(batch.column(embedding))
             reasons = with_null_ids(ids, adapted.reasons)
-            columns = [_column(batch, f.name, f.type).cast(f.type) for f in kept]
+            columns = [_column(batch, f.name, f.type) for f in kept]
             rows = pa.RecordBatch.from_arrays([*columns, *adapted.columns], schema=schema)
             if reasons.null_count < len(batch):
                 listed = pa.RecordBatch.from_arrays([ids.cast(pa.string()), reasons], schema=bad_schema)
                 bad.write(listed.filter(reasons.is_valid()))
                 rows = rows if keep_bad else rows.filter(reasons.is_null())
             good.write(rows)
-    return Output(seen, good.written, bad.written)
+    return Output(seen, good.written, bad.written, left)
 
 
 def with_null_ids(ids: pa.Array, reasons: pa.Array) -> pa.Array:
@@ -86,21 +96,36 @@ def with_null_ids(ids: pa.Array, reasons: pa.Array) -> pa.Array:
 
 
 def _column(batch: pa.RecordBatch, name: str, kind: pa.DataType) -> pa.Array:
-    """Nulls where the file is older than the column."""
-    return batch.column(name) if name in batch.schema.names else pa.nulls(len(batch), kind)
+    return as_table_has_it(batch.column(name), kind)
 
 
-def batches(splits: Sequence[Split], columns: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
-    """The columns of all row groups, at most `rows` rows at a time."""
+def batches(
+    splits: Sequence[Split], table: dict[str, pa.DataType], rows: int, reading: Reading, left: dict[str, str]
+) -> Iterator[pa.RecordBatch]:
+    """The table's columns of all row groups, at most `rows` rows at a time, with nulls where a file lacks one.
+
+    Files that Spark might read otherwise come into `left` instead, with the reason.
+    """
     for split in splits:
-        fs, path = fsspec.core.url_to_fs(split.path)
-        source = path if "file" in _protocols(fs) else fs.open(path, "rb")
+        fs, path = open_folder(split.path)
+        source = path if is_local(fs) else fs.open(path, "rb")
         # Spark's old kind of timestamp counts nanoseconds, in which a year 9999 would not fit.
         options = {"buffer_size": READ_BUFFER, "pre_buffer": False, "coerce_int96_timestamp_unit": "us"}
         with parquet.ParquetFile(source, **options) as file:
+            try:
+                found = columns_of(file, table, reading)
+            except Unlike as why:
+                left[split.path] = str(why)
+                continue
             groups = [number for number in range(file.num_row_groups) if _within(file.metadata, number, split)]
             if groups:
-                yield from file.iter_batches(rows, row_groups=groups, columns=list(columns), use_threads=False)
+                wanted = list(found.values())
+                for batch in file.iter_batches(rows, row_groups=groups, columns=wanted, use_threads=False):
+                    columns = [
+                        batch.column(found[name]) if name in found else pa.nulls(len(batch), kind)
+                        for name, kind in table.items()
+                    ]
+                    yield pa.RecordBatch.from_arrays(columns, names=list(table))
 
 
 def _within(metadata: parquet.FileMetaData, number: int, split: Split) -> bool:
@@ -111,15 +136,11 @@ def _within(metadata: parquet.FileMetaData, number: int, split: Split) -> bool:
     return split.start <= middle < split.stop
 
 
-def _protocols(fs: fsspec.AbstractFileSystem) -> tuple[str, ...]:
-    return (fs.protocol,) if isinstance(fs.protocol, str) else tuple(fs.protocol)
-
-
 class ParquetFile:
     """A Parquet file that comes to be with its first rows, and goes again where an error ends the writing."""
 
     def __init__(self, folder: str, schema: pa.Schema, plain: Sequence[str]) -> None:
-        self._fs, self._folder = fsspec.core.url_to_fs(folder)
+        self._fs, self._folder = open_folder(folder)
         self._schema, self._plain = schema.with_metadata(WRITTEN_LIKE), list(plain)
         self._name = f"part-{uuid4()}.snappy.parquet"
         self._writer: parquet.ParquetWriter | None = None
@@ -148,8 +169,7 @@ class ParquetFile:
                 compression="snappy",
                 use_dictionary=self._plain,
                 write_statistics=self._plain,
-                coerce_timestamps="us",
-                store_schema=False,
+                coerce_timestamps="us",  # what is said of the file goes into it with Arrow's schema only
             )
         group = pa.Table.from_batches(self._gathered)
         self._gathered = []
@@ -169,10 +189,10 @@ class ParquetFile:
             self._sink.close()
         except OSError:
             if self._sink is not None:
-                self._fs.rm(path)
+                self._fs.rm_file(path)
             raise
         if error is not None:
-            self._fs.rm(path)
+            self._fs.rm_file(path)
             return
         size = int(self._fs.size(path))
         self.written.append(Written(self._name, size, int(time.time() * 1000), self._stats.found()))
@@ -195,7 +215,11 @@ class Statistics:
             kind = column.type
             if not (pa.types.is_integer(kind) or pa.types.is_string(kind)) or self.bounds.get(name, ()) is None:
                 continue
-            low, high = pc.min_max(column).as_py().values()
+            try:
+                low, high = pc.min_max(column).as_py().values()
+            except UnicodeDecodeError:  # a string of other bytes
+                self.bounds[name] = None
+                continue
             if low is None:
                 continue
             seen = self.bounds.get(name)
