@@ -3,11 +3,15 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip install --quiet --constraint constraints.txt
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# Two processes, each with a Spark of its own; one that has no test left takes over half of the other's.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
+# What multiplies, and compares what several batches, engines and runs have written.
+MULTIPLYING := kernel udf direct pipeline changes faults
 # A Spark installed elsewhere, or its settings, must not take the place of the environment's own.
 unexport SPARK_HOME SPARK_CONF_DIR PYTHONPATH PYSPARK_PYTHON PYSPARK_DRIVER_PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-slow lint check bench-quality bench-learning-curve bench-tuning bench-fit bench-apply clean
+.PHONY: help quickstart test test-kernels test-slow lint check bench-quality bench-learning-curve bench-tuning bench-fit bench-apply clean
 
 help:  ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,7 +20,11 @@ quickstart: $(VENV)/run.stamp  ## from SciFact in a Delta table to nested column
 	@tools/quickstart.sh
 
 test: $(VENV)/full.stamp lint  ## the full environment, Horovod and petastorm included, and every test but the slow ones
-	$(BIN)/python -m pytest
+	$(PYTEST)
+
+test-kernels: $(VENV)/full.stamp  ## kernel, engines, changes and faults again, with a kernel of OpenBLAS that rounds otherwise
+	@kernel=$$($(BIN)/python tools/other_kernel.py) && if [ -n "$$kernel" ]; then set -x; \
+	    OPENBLAS_CORETYPE=$$kernel $(PYTEST) $(MULTIPLYING:%=tests/test_%.py); fi
 
 test-slow: $(VENV)/full.stamp  ## the tests that take longer
 	$(BIN)/python -m pytest -m slow

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from adaptor.workers import Collective
 
 NEIGHBOURS = 10
+LEVEL = 1e-6  # cosines this near are level: where in a product equal rows stand decides their last bits
 
 
 @dataclass(frozen=True)
@@ -58,17 +59,20 @@ class Judge:
         asked = (sides.query if self.side == "query" else sides.corpus)(self.rows, depth)
         y = sides.corpus(corpus, depth)
         scores = np.zeros((len(asked), len(y)), dtype=np.float32)
-        squares = np.zeros(len(y), dtype=np.float32)
+        squares, lengths = np.zeros(len(y), dtype=np.float32), np.zeros((len(asked), 1), dtype=np.float32)
         for start, dim in zip((0, *self.dims), self.dims):
             scores += asked[:, start:dim] @ y[:, start:dim].T
             squares += np.square(y[:, start:dim]).sum(axis=1)
-            cosines = scores / np.sqrt(np.maximum(squares, 1e-12))  # a query's own length changes no order
-            wanted = np.take_along_axis(cosines, self.expected, axis=1)[:, :, None]
+            lengths += np.square(asked[:, start:dim]).sum(axis=1, keepdims=True)
+            cosines = scores / np.sqrt(np.maximum(squares, 1e-12))  # times the query's length, which changes no order
+            near = LEVEL * np.sqrt(lengths)
+            wanted = np.take_along_axis(cosines, self.expected, axis=1)
             cosines.partition(len(y) - k, axis=1)
-            best, last = cosines[:, None, len(y) - k :], cosines[:, len(y) - k, None]
-            level = (best == wanted).sum(axis=2)
-            lowest = (cosines == last).sum(axis=1, keepdims=True)
-            yield dim, (best > wanted).sum(axis=2), np.maximum(np.where(wanted[:, :, 0] == last, lowest, level), 1)
+            best, last = cosines[:, len(y) - k :], cosines[:, len(y) - k, None]
+            lowest = (cosines >= last - near).sum(axis=1) - (best > last + near).sum(axis=1)
+            beyond, near = best[:, None] - wanted[:, :, None], near[:, :, None]  # (h, k, k)
+            level = np.where(abs(wanted - last) <= near[:, 0], lowest[:, None], (abs(beyond) <= near).sum(axis=2))
+            yield dim, (beyond > near).sum(axis=2), np.maximum(level, 1)
 
     def kept(self, sides: Sides, corpus: Float32) -> dict[int, float]:
         """What maps are ranked by, at each dim."""

@@ -53,7 +53,7 @@ class Job:
 
     def wait(self) -> int:
         """The exit code."""
-        return self._process.wait(timeout=300)
+        return self._process.wait()
 
     def wait_until(self, reached: Callable[[], bool]) -> bool:
         """Whether it came to this while the job was running."""
@@ -71,7 +71,7 @@ class Job:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     member.send_signal(how)
             if how is signal.SIGKILL:
-                psutil.wait_procs(family, timeout=10)
+                psutil.wait_procs(family, timeout=60)
                 self._process.wait()
 
     def kill(self) -> None:

@@ -2,6 +2,7 @@
 
 import re
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -119,12 +120,19 @@ def test_a_curve_by_queries(monkeypatch):
     assert [(point.size, point.trials[0].adaptor.config["queries"]) for point in points] == [(20, 20), (30, 30)]
 
 
-def test_the_workers_whose_memory_is_measured_are_found(spark):
-    def slowly(batches):
-        time.sleep(1)  # twenty looks
+def test_the_workers_whose_memory_is_measured_are_found(spark, tmp_path):
+    seen = tmp_path / "seen"
+
+    def until_seen(batches):
+        while not seen.exists():
+            time.sleep(0.01)
         yield from batches
 
-    with Peak() as peak:
-        spark.range(1).mapInArrow(slowly, "id long").collect()
+    with Peak() as peak, ThreadPoolExecutor(1) as thread:
+        job = thread.submit(spark.range(1).mapInArrow(until_seen, "id long").collect)
+        while not (peak.own > 10e6 or job.done()):
+            time.sleep(0.01)
+        seen.touch()
+        job.result()
     assert peak.looks > 0
     assert 10e6 < peak.own <= peak.resident

@@ -25,5 +25,5 @@ print("daemon", open_session("other").sparkContext.getConf().get("spark.python.d
 """
     submitted = "--master local[1] --conf spark.python.daemon.module=pyspark.daemon pyspark-shell"
     env = {**os.environ, "PYSPARK_SUBMIT_ARGS": submitted}
-    ended = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True, timeout=120)
+    ended = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True)
     assert "daemon pyspark.daemon" in ended.stdout, ended.stderr

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 from applying import ADAPTOR, Bench, vectors
+from comparing import assert_same_rows
 from synthetic import clustered
 
 from adaptor import AdaptorError
@@ -71,7 +72,7 @@ def test_carried_columns_are_read_as_spark_wrote_them(bench):
     carry = [name for name in docs.columns if name not in ("id", "embedding")]
     for engine in ("direct", "arrow"):
         bench.apply(engine, engine=engine, carry=carry)
-    assert bench.rows("direct") == bench.rows("arrow")
+    assert_same_rows(bench.rows("direct"), bench.rows("arrow"))
     row = bench.rows("direct")[7]
     assert (row.day, row.price, row.local) == (
         date(1500, 1, 8), Decimal("1.00000"), datetime(2024, 1, 1, 0, 0, 1, 123)
@@ -87,7 +88,7 @@ def test_files_that_are_older_than_a_column_and_dates_far_away(bench):
     bench.sql("INSERT INTO docs SELECT 'e' || id, title, embedding, 'en', TIMESTAMP'9999-12-31 00:00:00' FROM docs")
     for engine in ("direct", "arrow"):
         bench.apply(engine, engine=engine, carry=["language", "until"])
-    assert bench.rows("direct") == bench.rows("arrow")
+    assert_same_rows(bench.rows("direct"), bench.rows("arrow"))
     assert [row.language for row in bench.rows("direct")] == [None] * 10 + ["en"] * 10
     assert bench.rows("direct")[10].until == datetime(9999, 12, 31)
 
@@ -127,12 +128,13 @@ def test_a_target_that_the_session_makes_otherwise(bench):
     defaults = "spark.databricks.delta.properties.defaults"
     with bench.setting(f"{defaults}.columnMapping.mode", "name"):
         bench.apply("mapped")
-        assert "engine direct" in bench.said[-1]
+        assert any("engine direct" in line for line in bench.said)
         with bench.setting(f"{defaults}.enableTypeWidening", "true"):
             bench.apply("widened")
             assert bench.said[0] == "engine arrow, not direct: the target has delta.enableTypeWidening"
     bench.apply("plain")
-    assert bench.rows("mapped") == bench.rows("widened") == bench.rows("plain")
+    for name in ("mapped", "widened"):
+        assert_same_rows(bench.rows(name), bench.rows("plain"))
 
 
 def test_a_session_that_gathers_no_statistics(bench):
@@ -150,7 +152,7 @@ def test_a_partitioned_source(bench):
         "SELECT id, id % 3 AS part, ARRAY_REPEAT(CAST(id + 1 AS FLOAT), 32) AS embedding FROM RANGE(30)"
     ).write.format("delta").partitionBy("part").save(bench.docs)
     bench.apply("without", carry=[])
-    assert "engine direct" in bench.said[-1]
+    assert any("engine direct" in line for line in bench.said)
     assert [row.id for row in bench.rows("without")] == list(range(30))
     bench.apply("with", carry=["part"])
     assert bench.said[0].startswith("engine arrow, not direct: part stands in the folders' names")

@@ -13,6 +13,7 @@ import numpy as np
 import psutil
 import pytest
 from cluster import environment, standalone
+from comparing import assert_same_rows
 from processes import committed, executors, running, workers
 from synthetic import clustered, embeddings_frame, rotation, save_delta, small_config, write_config
 
@@ -69,7 +70,7 @@ def require_undisturbed(lake, name: str, artifact: str = "one") -> None:
     """Target and quarantine hold what an undisturbed run writes, every row once."""
     found = rows(lake.spark, lake.folder / name)
     assert len(found) == ROWS
-    assert found == lake.expected[artifact]
+    assert_same_rows(found, lake.expected[artifact])
     bad = rows(lake.spark, lake.folder / f"{name}_quarantine")
     assert len(bad) == len(BAD)
     assert bad == rows(lake.spark, lake.folder / f"undisturbed_{artifact}_quarantine")
@@ -92,7 +93,6 @@ def kill_after(job, target: Path, chunks: int, delay: float) -> bool:
         pytest.param("arrow", 2, marks=pytest.mark.slow),
     ],
 )
-@pytest.mark.timeout(900)
 def test_a_driver_killed_at_random_moments(lake, engine, kills):
     """Each run goes on where the one before was killed; the last one finishes."""
     seed = random.randrange(10**6)
@@ -116,7 +116,6 @@ def test_a_driver_killed_at_random_moments(lake, engine, kills):
     require_undisturbed(lake, name)
 
 
-@pytest.mark.timeout(900)
 def test_readers_see_the_old_rows_or_all_new_ones(lake):
     """While a build by another artifact is killed, goes on and is published."""
     draw = random.Random(1)
@@ -128,8 +127,9 @@ def test_readers_see_the_old_rows_or_all_new_ones(lake):
     def look() -> None:
         now = log.snapshot()
         artifact = "one" if now.properties["matryoshka.fingerprint"] == fingerprints["one"] else "two"
-        assert sorted(map(tuple, now.read(now.files).collect())) == lake.expected[artifact]
-        assert rows(lake.spark, target) in (lake.expected["one"], lake.expected["two"])
+        assert_same_rows(sorted(map(tuple, now.read(now.files).collect())), lake.expected[artifact])
+        found = rows(lake.spark, target)
+        assert_same_rows(found, lake.expected[_artifact_of(found, lake.expected)])
         seen.append(artifact)
 
     path = lake.config("read", "two", rebuild=True)
@@ -151,13 +151,17 @@ def test_readers_see_the_old_rows_or_all_new_ones(lake):
     require_undisturbed(lake, "read", "two")
 
 
+def _artifact_of(found: list[tuple], expected: dict[str, list[tuple]]) -> str:
+    """Whose rows these are, if they are anyone's: by the first vector of the first."""
+    return min(expected, key=lambda name: np.abs(np.subtract(found[0][2], expected[name][0][2])).max())
+
+
 def _chunks_but(target: Path, old: list[str]) -> int:
     """Commits of staging tables that were not there before."""
     fresh = [folder for folder in target.glob("staging-*") if folder.name not in old and "-bad" not in folder.name]
     return sum(len(list(folder.glob("_delta_log/*.json"))) - 1 for folder in fresh)
 
 
-@pytest.mark.timeout(600)
 def test_two_applies_at_once(lake):
     """They share the build, or one of them says that it lost; no row comes twice."""
     path, target = lake.config("both"), lake.folder / "both"
@@ -271,7 +275,6 @@ def test_a_build_whose_files_were_vacuumed_begins_anew(lake):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 def test_workers_and_executors_killed_on_a_cluster(lake, tmp_path):
     """Python workers, then an executor, then the other one: Spark tries again, and every row is there once."""
     vectors = clustered(120_000, seed=8)
@@ -293,5 +296,6 @@ def test_workers_and_executors_killed_on_a_cluster(lake, tmp_path):
         assert job.wait() == 0, job.out
     assert killed.count("worker") >= 1
     assert killed.count("executor") == 2
-    assert rows(lake.spark, target) == rows(lake.spark, lake.folder / "large")
-    assert len(rows(lake.spark, target)) == len(vectors)
+    found = rows(lake.spark, target)
+    assert len(found) == len(vectors)
+    assert_same_rows(found, rows(lake.spark, lake.folder / "large"))

@@ -93,7 +93,6 @@ def held_out_loss(sides, held_out: np.ndarray) -> float:
     )
 
 
-@pytest.mark.timeout(180)
 def test_an_error_in_one_worker_ends_the_other_that_waits(workers, tmp_path):
     def fail(collective):
         (tmp_path / str(os.getpid())).touch()
@@ -111,7 +110,6 @@ def test_an_error_in_one_worker_ends_the_other_that_waits(workers, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
 def test_a_killed_worker_ends_the_other(workers, tmp_path):
     def die(collective):
         (tmp_path / str(os.getpid())).touch()

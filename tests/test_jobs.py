@@ -55,7 +55,6 @@ def submit(tmp_path):
             env=env,
             capture_output=True,
             text=True,
-            timeout=300,
         )
         said = [line for line in done.stdout.splitlines() if line.startswith(f"{job}: ")]
         return Ended(done.returncode, done.stdout, done.stderr, said, any(events.iterdir()))

@@ -38,3 +38,15 @@ def test_rows_that_all_look_alike_share_the_places():
     corpus, rows = clustered(200), clustered(30, seed=4)
     judge = Judge.of(candidates.truncation(corpus), rows, "corpus", corpus, (1,))
     assert judge.overlap(candidates.svd(corpus), corpus)[1] < 0.2
+
+
+def test_rows_of_one_direction_are_level_whatever_their_last_bits():
+    """In one number there are two directions: rows of the query's own share the first places."""
+    corpus, rows = clustered(200), clustered(30, seed=4)
+    made = candidates.svd(corpus)
+    judge = Judge.of(candidates.truncation(corpus), rows, "corpus", corpus, (1,))
+    ((_, above, level),) = judge.places(made, corpus)
+    up, asked_up = made.corpus(corpus, 1)[:, 0] > 0, made.corpus(rows, 1) > 0
+    own = up[judge.expected] == asked_up
+    np.testing.assert_array_equal(above, np.where(own, 0, 10))
+    np.testing.assert_array_equal(level, np.where(own, np.where(asked_up, up.sum(), (~up).sum()), 1))

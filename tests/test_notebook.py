@@ -60,7 +60,9 @@ def outputs(small):
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ADAPTOR_LAKE", str(small[0]))
-        NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(NOTEBOOK.parent)}}).execute()
+        NotebookClient(
+            notebook, timeout=None, startup_timeout=600, resources={"metadata": {"path": str(NOTEBOOK.parent)}}
+        ).execute()
     return {
         cell.id: "".join(
             output.get("text") or output["data"]["text/plain"]

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-import pytest
 from cluster import standalone, submit
 from synthetic import clustered, embeddings_frame, save_delta
 
@@ -33,7 +32,6 @@ def settings(folder: Path, table: str, workers: str) -> list[str]:
     return [f"{key}={value}" for key, value in values.items()]
 
 
-@pytest.mark.timeout(600)
 def test_fit_and_apply_on_a_cluster(spark, tmp_path):
     table = save_delta(embeddings_frame(spark, X), tmp_path / "docs")
     options = [f"--set={value}" for value in settings(tmp_path, table, "horovod")]

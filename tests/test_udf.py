@@ -7,9 +7,11 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import torch
+from comparing import assert_codes_of, assert_same_rows
 from synthetic import clustered, embeddings_frame, rotation
 
 from adaptor import Adaptor, AdaptorError
+from adaptor.codecs import BinaryCodec, Int8Codec
 from adaptor.kernel import Kernel
 from adaptor.maps import Map
 from adaptor.model import AdaptorModule
@@ -108,10 +110,16 @@ def test_layouts_and_encodings(spark, adaptor, layout, encoding, types):
     udf = adapt_udf(adaptor, layout=layout, encoding=encoding)
     nested = embeddings_frame(spark, x).select("id", udf("embedding").alias("n")).select("id", "n.*")
     assert dict(nested.dtypes) == {"id": "string"} | types
-    expected = Kernel(adaptor, layout, encoding)(pa.array(list(x))).columns
     rows = nested.orderBy("id").drop("id").collect()
-    for name, column in zip(types, expected):
-        assert [row[name] for row in rows] == column.to_pylist()
+    if encoding == "float32":
+        columns = Kernel(adaptor, layout)(pa.array(list(x))).columns
+        assert_same_rows(rows, list(zip(*(column.to_pylist() for column in columns))))
+    else:
+        for dim in (4, 8):
+            codec = BinaryCodec(dim) if encoding == "binary" else Int8Codec(adaptor.int8_scales[:dim])
+            kind = np.uint8 if encoding == "binary" else np.int8
+            codes = np.array([list(row[f"embedding_{dim}"]) for row in rows], kind)
+            assert_codes_of(adaptor.corpus(x, dim), codec, codes)
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
