@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Two processes, each with a Spark of its own; one that has no test left takes over half of the other's.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 # What multiplies, and compares what several batches, engines and runs have written.
-MULTIPLYING := kernel udf direct pipeline changes faults
+MULTIPLYING := kernel.py udf.py direct.py pipeline.py::test_the_engines_write_the_same changes.py faults.py
 # A Spark installed elsewhere, or its settings, must not take the place of the environment's own.
 unexport SPARK_HOME SPARK_CONF_DIR PYTHONPATH PYSPARK_PYTHON PYSPARK_DRIVER_PYTHON
 
@@ -24,7 +24,7 @@ test: $(VENV)/full.stamp lint  ## the full environment, Horovod and petastorm in
 
 test-kernels: $(VENV)/full.stamp  ## kernel, engines, changes and faults again, with a kernel of OpenBLAS that rounds otherwise
 	@kernel=$$($(BIN)/python tools/other_kernel.py) && if [ -n "$$kernel" ]; then set -x; \
-	    OPENBLAS_CORETYPE=$$kernel $(PYTEST) $(MULTIPLYING:%=tests/test_%.py); fi
+	    OPENBLAS_CORETYPE=$$kernel $(PYTEST) $(MULTIPLYING:%=tests/test_%); fi
 
 test-slow: $(VENV)/full.stamp  ## the tests that take longer
 	$(BIN)/python -m pytest -m slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -39,6 +40,10 @@ class Bench:
     def save(self, vectors: Any, ids: Any = None, files: int = 3, mode: str = "errorifexists") -> None:
         """Rows of the source, in so many files."""
         save_delta(embeddings_frame(self.spark, vectors, ids).repartition(files, "id"), self.docs, mode)
+
+    def copy(self, other: Bench) -> None:
+        """The source of another bench as this one's, history and all: cheaper than to write it again."""
+        shutil.copytree(other.docs, self.docs)
 
     def config(self, name: str, **apply: Any) -> Config:
         settings = {"target": str(self.folder / name), "carry": ["title"], **apply}

@@ -17,11 +17,18 @@ from adaptor.spark.apply import changes
 MODES = ["incremental", "stream"]
 
 
-@pytest.fixture
-def bench(spark, tmp_path):
-    made = Bench(spark, tmp_path)
+@pytest.fixture(scope="module")
+def written(spark, tmp_path_factory):
+    made = Bench(spark, tmp_path_factory.mktemp("changes"))
     made.save(vectors(100))
     made.sql("ALTER TABLE docs SET TBLPROPERTIES ('delta.enableChangeDataFeed' = true)")
+    return made
+
+
+@pytest.fixture
+def bench(spark, tmp_path, written):
+    made = Bench(spark, tmp_path)
+    made.copy(written)
     return made
 
 

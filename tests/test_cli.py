@@ -80,6 +80,7 @@ def test_the_cause_where_the_executors_python_lacks_the_library(tmp_path):
     bare = tmp_path / "python"
     bare.write_text(f'#!/bin/sh\ncd /\nexec {os.path.realpath(sys.executable)} -S "$@"\n')
     bare.chmod(0o755)
-    env = {**os.environ, "PYSPARK_PYTHON": str(bare), "PYSPARK_SUBMIT_ARGS": "--master local[1] pyspark-shell"}
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    env |= {"PYSPARK_PYTHON": str(bare), "PYSPARK_SUBMIT_ARGS": "--master local[1] pyspark-shell"}
     ended = subprocess.run([sys.executable, "-c", A_TASK], env=env, capture_output=True, text=True)
     assert "No module named 'adaptor'" in ended.stdout, ended.stderr

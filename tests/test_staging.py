@@ -8,10 +8,17 @@ from adaptor import AdaptorError
 from adaptor.spark.apply.staging import Staging
 
 
-@pytest.fixture
-def bench(spark, tmp_path):
-    made = Bench(spark, tmp_path)
+@pytest.fixture(scope="module")
+def written(spark, tmp_path_factory):
+    made = Bench(spark, tmp_path_factory.mktemp("staging"))
     made.save(vectors(100))
+    return made
+
+
+@pytest.fixture
+def bench(spark, tmp_path, written):
+    made = Bench(spark, tmp_path)
+    made.copy(written)
     return made
 
 
