@@ -9,7 +9,8 @@ import os
 import subprocess
 import sys
 
-# Of all kinds of processors. A name that OpenBLAS does not know there changes nothing; a kernel may also not run.
+# Of all kinds of processors. A name that OpenBLAS does not know there changes nothing or, by its version, gives the
+# plainest kernel; a kernel may also not run.
 NAMES = ("Haswell", "SkylakeX", "Sandybridge", "Nehalem", "NEOVERSEN1", "CORTEXA57", "ARMV8", "POWER9", "POWER8")
 
 PRODUCTS = """
