@@ -9,6 +9,7 @@ def model_card(adaptor: Adaptor) -> str:
     """The artifact's README.md, in Markdown; every candidate's held-out figures stand in it."""
     metrics, config = adaptor.metrics, adaptor.config
     dims = [str(dim) for dim in adaptor.dims]
+    version = metrics.get("source_version")  # None for a view
     truth = "as they are" if metrics["already_nested"] else "hubs corrected"
     lines = [
         "# Matryoshka adaptor",
@@ -17,7 +18,7 @@ def model_card(adaptor: Adaptor) -> str:
         f"m-d embedding, judged at m = {', '.join(dims)}.",
         "",
         f"- fingerprint: `{adaptor.fingerprint}`",
-        f"- source: `{metrics.get('source', 'arrays in memory')}`, version {metrics.get('source_version', '-')}",
+        f"- source: `{metrics.get('source', 'arrays in memory')}`, version {'-' if version is None else version}",
         f"- sample: {config['rows']} rows, seed {config['seed']}, {metrics['held_out_rows']} held out",
         f"- chosen: {config['candidate']}, then fitted again on all {config['rows']} rows",
         f"- made with matryoshka-adaptor {importlib.metadata.version('matryoshka-adaptor')}",

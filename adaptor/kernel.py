@@ -149,6 +149,10 @@ class Kernel:
         """
         norms = _norms(y, self._ends)
         zero = norms[0] < SHORTEST
+        if self.encoding == "int8":
+            codec = Int8Codec(self.adaptor.int8_codec().scales[: self.shortest])
+            short = np.flatnonzero(norms[0] < np.linalg.norm(codec.scales))  # no longer ones have codes of zeros alone
+            zero[short] |= ~codec.encode(y[short, : self.shortest]).any(axis=1)
         if not zero.any():
             return y, norms
         why[np.flatnonzero(why == GOOD)[zero]] = ZERO_PREFIX

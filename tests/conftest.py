@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kernels import small_blocks  # noqa: F401 - a fixture
 from synthetic import SMALL_SPARK, small_config, write_config
 
 from adaptor.config import Config, load_config

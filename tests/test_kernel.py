@@ -8,77 +8,20 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from comparing import assert_codes_of
+from kernels import DIMS, ENCODINGS, LAYOUTS, adaptor_of, arrow, codec_and_codes, linear, numbers, residual
 from synthetic import WIDTH, clustered, rotation
 
 from adaptor import Adaptor, AdaptorError, kernel, lists
-from adaptor.codecs import BinaryCodec, Int8Codec
+from adaptor.codecs import Int8Codec
 from adaptor.kernel import Kernel, rows_per_batch
 from adaptor.layout import Nested, nested_columns
-from adaptor.maps import Map, Residual
+from adaptor.maps import Map
 from adaptor.vectors import prefix
-
-DIMS = (4, 11, 16)
-LAYOUTS = ("columns", "bands", "single")
-ENCODINGS = ("float32", "int8", "binary")
-NAN, INF = float("nan"), float("inf")
-BAD = {
-    "null": None,
-    "width 0 instead of 32": [],
-    "width 2 instead of 32": [1.0, NAN],
-    "width 33 instead of 32": [1.0] * 33,
-    "holds null": [None, NAN, *[INF] * 30],
-    "holds NaN": [INF, NAN, *[1.0] * 30],
-    "infinite": [1e19, *[0.0] * 31],
-    "zero": [0.0, -0.0, *[1e-30] * 30],
-}
-
-
-def linear() -> Map:
-    return Map(rotation())
-
-
-def residual() -> Map:
-    rng = np.random.default_rng(3)
-
-    def draw(*shape: int) -> np.ndarray:
-        return rng.normal(size=shape, scale=0.3).astype(np.float32)
-
-    return Map(rotation(), draw(WIDTH), Residual(draw(WIDTH, 24), draw(24), draw(24, WIDTH)))
-
-
-def adaptor_of(side_map: Map, **changes) -> Adaptor:
-    scales = Int8Codec.fit(side_map(clustered(300))).scales
-    return replace(Adaptor(side_map, DIMS, int8_scales=scales), **changes)
 
 
 @pytest.fixture(params=[linear, residual], ids=["linear", "residual"])
 def adaptor(request) -> Adaptor:
     return adaptor_of(request.param())
-
-
-def arrow(vectors, kind: pa.DataType = pa.list_(pa.float32())) -> pa.Array:
-    return pa.array([None if v is None else list(v) for v in vectors], kind)
-
-
-def numbers(column: pa.Array, dtype=np.float32) -> np.ndarray:
-    """The rows that are not null, as a matrix."""
-    column.validate(full=True)
-    rows = [list(row) for row in column.to_pylist() if row is not None]  # bytes give numbers too
-    return np.array(rows, dtype=dtype)
-
-
-def codec_and_codes(adaptor: Adaptor, encoding: str, nested: Nested, column: pa.Array):
-    """How a nested column is encoded, and its codes as a matrix."""
-    if encoding == "binary":
-        assert column.type == pa.binary()
-        return BinaryCodec(nested.width), numbers(column, np.uint8)
-    return Int8Codec(adaptor.int8_scales[nested.start : nested.stop]), numbers(column, np.int8)
-
-
-@pytest.fixture
-def small_blocks(monkeypatch):
-    """Seven rows a block of a linear map: a batch of a few dozen rows has many, and a shorter last one."""
-    monkeypatch.setattr(kernel, "BLOCK_BYTES", 7 * 4 * (WIDTH + max(DIMS)))
 
 
 @pytest.mark.parametrize(
@@ -167,39 +110,6 @@ def test_a_clean_slice_is_not_copied():
     np.testing.assert_array_equal(matrix, x[5:12])
 
 
-@pytest.mark.parametrize("kind", [pa.list_(pa.float32()), pa.large_list(pa.float64())], ids=str)
-@pytest.mark.parametrize("encoding", ENCODINGS)
-def test_bad_rows_are_null_with_a_reason_and_good_ones_are_not_shifted(adaptor, kind, encoding, small_blocks):
-    x = clustered(len(BAD) * 3, seed=2)
-    vectors = [vector for bad, good in zip([*BAD.values()] * 3, x) for vector in (bad, good.tolist())]
-    made = Kernel(adaptor, encoding=encoding)
-    found = made(arrow(vectors, kind))
-    assert found.reasons.to_pylist() == [why for name in [*BAD] * 3 for why in (name, None)]
-    for nested, column, expected in zip(made.nested, found.columns, made(arrow(x)).columns):
-        assert column.is_null().to_pylist() == [True, False] * len(x)
-        if encoding == "float32":
-            np.testing.assert_allclose(numbers(column), numbers(expected), atol=1e-6)
-        else:
-            assert_codes_of(
-                adaptor.corpus(x, nested.stop), *codec_and_codes(adaptor, encoding, nested, column.drop_null())
-            )
-
-
-@pytest.mark.parametrize("name", BAD)
-def test_a_batch_of_bad_rows_alone(adaptor, name):
-    found = Kernel(adaptor)(arrow([BAD[name]] * 3))
-    assert found.reasons.to_pylist() == [name] * 3
-    assert [column.null_count for column in found.columns] == [3, 3, 3]
-
-
-def test_bad_rows_of_fixed_size(adaptor):
-    vectors = [BAD[name] for name in ("null", "holds null", "holds NaN", "infinite", "zero")]
-    found = Kernel(adaptor)(arrow([*vectors, *clustered(2)], pa.list_(pa.float32(), WIDTH)).slice(1))
-    assert found.reasons.to_pylist() == ["holds null", "holds NaN", "infinite", "zero", None, None]
-    other = Kernel(adaptor)(arrow([[1.0] * 8] * 2, pa.list_(pa.float32(), 8)))
-    assert other.reasons.to_pylist() == ["width 8 instead of 32"] * 2
-
-
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_an_empty_batch(adaptor, layout, encoding):
@@ -220,67 +130,6 @@ def test_chunks_are_one_batch(adaptor, small_blocks):
     assert found.reasons.to_pylist() == [None] * 9 + ["null"] + [None] * 10
     expected = adaptor.encode(np.delete(x, 9, axis=0), 4)
     np.testing.assert_allclose(numbers(found.columns[0]), expected, atol=1e-6)
-
-
-@pytest.mark.parametrize("scale", [1e-17, 1e-13, 1e13, 1e16])
-def test_length_does_not_matter_even_near_the_bounds(adaptor, scale):
-    x = clustered(20, seed=2)
-    mixed = np.vstack([x, x * np.float32(scale)])
-    columns = Kernel(adaptor)(arrow(mixed)).columns
-    for dim, column in zip(DIMS, columns):
-        expected = adaptor.encode(x, dim)
-        np.testing.assert_allclose(numbers(column), np.vstack([expected, expected]), atol=1e-6)
-
-
-@pytest.mark.parametrize("device", [None, "cpu"], ids=["numpy", "torch"])
-@pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("encoding", ENCODINGS)
-@pytest.mark.parametrize("side_map", [Map(np.eye(WIDTH, dtype=np.float32)), linear()], ids=["truncation", "rotation"])
-def test_a_row_that_is_mapped_to_a_prefix_of_zeros_is_bad(side_map, encoding, layout, device, small_blocks):
-    """Of a rotation's prefix only rounding is left; a short prefix that is no rounding stays."""
-    adaptor = adaptor_of(side_map)
-    axes = side_map.weight.T  # row i is mapped to the unit vector i
-    x = clustered(9, seed=2)
-    short = 1e-4 * axes[3] + axes[4]
-    vectors = [
-        1e15 * axes[4],
-        x[0],
-        1e-15 * axes[31],
-        None,
-        axes[20],
-        short,
-        *x[1:],
-        np.zeros(WIDTH),
-        axes[15] + axes[16],
-    ]
-    found = Kernel(adaptor, layout, encoding, device=device)(arrow(vectors))
-    zero = "zero at dim 4"
-    assert found.reasons.to_pylist() == [zero, None, zero, "null", zero, None, *[None] * 8, "zero", zero]
-    alone = Kernel(adaptor, layout, encoding, device=device)(arrow([x[0], short, *x[1:]]))
-    for column, expected in zip(found.columns, alone.columns):
-        assert column.is_valid().to_pylist() == found.reasons.is_null().to_pylist()
-        np.testing.assert_allclose(numbers(column), numbers(expected), atol=1e-6)
-
-
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_the_shortest_of_the_dims_that_are_written_decides(layout):
-    adaptor = adaptor_of(linear())
-    x = arrow([rotation()[:, 6]])  # mapped to the seventh unit vector
-    assert Kernel(adaptor, layout)(x).reasons.to_pylist() == ["zero at dim 4"]
-    assert Kernel(adaptor, layout, dims=(5, 6, 16))(x).reasons.to_pylist() == ["zero at dim 5"]
-    assert Kernel(adaptor, layout, dims=(7, 16))(x).reasons.to_pylist() == [None]
-
-
-def test_encode_refuses_a_prefix_of_zeros():
-    adaptor = adaptor_of(linear())
-    x = np.vstack([clustered(3), rotation()[:, [20, 6]].T])
-    with pytest.raises(
-        AdaptorError, match=r"2 of 5 rows are zero at dim 4 \(the first is row 3\).*ask for a wider dim"
-    ):
-        adaptor.encode(x, 4)
-    with pytest.raises(AdaptorError, match=r"1 of 5 rows are zero at dim 11 \(the first is row 3\)"):
-        adaptor.encode(x, 11)
-    np.testing.assert_allclose(np.linalg.norm(adaptor.encode(x, 21), axis=1), 1, atol=1e-6)
 
 
 def test_lists_hold_no_nulls_and_their_items_are_called_element():
@@ -359,31 +208,6 @@ def test_int8_scales_are_fitted_saved_and_count(tmp_path):
         numbers(Kernel(loaded, encoding="int8")(arrow(x)).columns[1], np.int8)
     )
     assert np.quantile((decoded * fitted.encode(x, 8)).sum(axis=1), 0.05) > 0.999
-
-
-@pytest.mark.parametrize("kind", [pa.list_(pa.float32()), pa.list_(pa.float64())], ids=str)
-def test_reasons_are_those_of_the_jobs(spark, kind):
-    from synthetic import embeddings_frame
-
-    from adaptor.spark.rows import reason
-
-    edges = [
-        [np.float32(1e18), *[0.0] * 31],
-        [np.nextafter(np.float32(1e18), np.float32(2e18)), *[0.0] * 31],
-        [-1e18, None, *[0.0] * 30],
-        [1e-18, *[0.0] * 31],
-        [np.nextafter(np.float32(1e-18), np.float32(0)), *[0.0] * 31],
-        [9e17] * 32,
-        [2e-18] * 32,
-        [-INF, *[0.0] * 31],
-    ]
-    vectors = [None if v is None else [None if x is None else float(x) for x in v] for v in [*BAD.values(), *edges]]
-    df = embeddings_frame(spark, vectors, kind=kind.value_type)
-    df = df.withColumn("embedding", df.embedding.cast("array<float>"))  # as apply reads it
-    rows = df.select("id", reason("id", "embedding", WIDTH).alias("reason")).orderBy("id").collect()
-    found = Kernel(adaptor_of(linear()))(arrow(vectors, kind)).reasons.to_pylist()
-    assert found == [row["reason"] for row in rows]
-    assert set(BAD) | {None} == set(found)
 
 
 def test_memory_does_not_grow_with_the_batch(monkeypatch):

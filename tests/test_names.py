@@ -111,6 +111,16 @@ def test_two_spellings_of_one_table_are_one_table(bench, monkeypatch):
         bench.spark.sql("DROP TABLE named_docs")
 
 
+def test_changes_are_followed_under_another_spelling(bench, monkeypatch):
+    bench.sql("ALTER TABLE docs SET TBLPROPERTIES ('delta.enableChangeDataFeed' = 'true')")
+    bench.apply("night")
+    bench.sql("DELETE FROM docs WHERE id = 'd000'")
+    monkeypatch.chdir(bench.folder)
+    target = f"delta.`{bench.folder}/night`"
+    applied = bench.apply("night", source={"table": "./docs/"}, target=target, mode="incremental")
+    assert applied.removed == 1
+
+
 SCHEMA = StructType(
     [
         StructField("doc.id", StringType()),

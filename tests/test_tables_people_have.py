@@ -8,6 +8,7 @@ from applying import ADAPTOR, Bench, vectors
 from synthetic import clustered, embeddings_frame
 
 from adaptor import AdaptorError
+from adaptor.card import model_card
 from adaptor.spark.apply import plan_apply
 from adaptor.spark.evaluate import evaluate_table
 from adaptor.spark.fit import fit_table
@@ -69,6 +70,7 @@ def test_a_view_is_sampled_and_apply_says_what_to_do(bench):
         view = {"source": {"table": "some_docs"}}
         fitted = jobs(bench, **view)["fit"]()
         assert (fitted.adaptor.config["rows"], fitted.source.version) == (50, None)
+        assert "- source: `some_docs`, version -" in model_card(fitted.adaptor)
         with pytest.raises(
             AdaptorError, match=r"some_docs is a view, and apply works through the files of a Delta table"
         ):
@@ -79,6 +81,12 @@ def test_a_view_is_sampled_and_apply_says_what_to_do(bench):
             jobs(bench, source={"table": "some_docs", "version": 0})["fit"]()
     finally:
         bench.spark.catalog.dropTempView("some_docs")
+
+
+def test_one_good_row_has_no_neighbours(bench):
+    bench.apply("target")
+    with pytest.raises(AdaptorError, match=r"has only one good row of width 32: there is nothing to find"):
+        jobs(bench, source={"where": "id IN ('d000', 'd060')"})["evaluate"]()
 
 
 def test_a_query_as_source(bench):

@@ -56,6 +56,17 @@ def test_or_keeps_them_with_nulls(bench, engine):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
+def test_codes_of_zeros_alone_are_no_direction_either(spark, tmp_path, engine):
+    """The scales are .01: four numbers of .004 are a prefix of length .008 to float32, and of zeros to int8."""
+    bench = Bench(spark, tmp_path)
+    faint = ZERO[0] + np.float32(0.004) * rotation().T[:4].sum(axis=0)
+    bench.save([*clustered(30), faint])
+    assert bench.apply("floats", engine=engine).written == 31
+    applied = bench.apply("codes", engine=engine, encoding="int8")
+    assert (applied.written, dict(applied.bad_rows)) == (30, {"zero at dim 4": 1})
+
+
+@pytest.mark.parametrize("engine", ENGINES)
 def test_or_fails(bench, engine):
     with pytest.raises(AdaptorError, match=r"holds bad rows \(.*2 zero at dim 4\); mend them"):
         bench.apply(f"{engine}_failing", engine=engine, bad_rows="fail")

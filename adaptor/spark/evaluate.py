@@ -94,8 +94,9 @@ def _evaluate(spark: SparkSession, source: TableRef, config: Config, report: Cal
     nested, encoding = _open_target(spark, config, adaptor, full_name(table.schema, config.source.id))
     rows = rows.where(reason("id", "embedding", adaptor.width).isNull())
     total = rows.count()
-    if not total:
-        raise AdaptorError(f"{source} has no good rows of width {adaptor.width} to evaluate")
+    if total < (1 if settings.judgments else 2):
+        few = "only one good row" if total else "no good rows"
+        raise AdaptorError(f"{source} has {few} of width {adaptor.width}: there is nothing to find")
 
     report(f"fitting the SVD baseline on {min(total, BASELINE_ROWS)} rows of {source}")
     svd = candidates.svd(vectors_by_id(sample(rows, "id", BASELINE_ROWS, 0, total))[1]).corpus

@@ -62,7 +62,7 @@ def read_queries(
         raise AdaptorError(f"{ref} has {len(ids) - len(set(ids))} query ids twice; make them unique")
     if grades is not None and (missing := set(grades) - set(ids)):
         raise AdaptorError(f"{len(missing)} judged queries, such as {min(missing)!r}, are not in {ref}")
-    return Queries(ids, vectors, grades, None if told_apart is None else strata_by_id(df))
+    return Queries(ids, vectors, grades, strata_by_id(df) if told_apart else None)
 
 
 def read_judgments(spark: SparkSession, table: str) -> Grades:

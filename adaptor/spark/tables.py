@@ -23,7 +23,7 @@ from adaptor.spark import names
 from adaptor.spark.columns import path_of
 from adaptor.spark.delta_log import DeltaLog
 from adaptor.spark.names import quoted
-from adaptor.spark.vector_types import EMBEDDINGS, is_embeddings, told, way_out
+from adaptor.spark.vector_types import EMBEDDINGS, is_embeddings, type_name, way_out
 
 
 @dataclass(frozen=True)
@@ -72,9 +72,9 @@ class TableRef:
 
     def is_same(self, other: TableRef, spark: SparkSession) -> bool:
         """Whether both name one table, however they are spelled."""
-        return self._identity(spark) == other._identity(spark)
+        return self.identity(spark) == other.identity(spark)
 
-    def _identity(self, spark: SparkSession) -> str:
+    def identity(self, spark: SparkSession) -> str:
         """The folder of a table that is there, or of a path; else the whole name, by which a catalog finds it."""
         if self.is_path or (self.exists(spark) and not self.is_view(spark)):
             scheme, _, path = self.location(spark).rpartition(":")
@@ -157,7 +157,7 @@ def require_embeddings(df: DataFrame, column: str, table: TableRef) -> None:
     if not is_embeddings(found):
         name = ".".join(names.spelled(field.name) for field in path)
         raise AdaptorError(
-            f"column {column!r} of {table.where} is {told(found)}; "
+            f"column {column!r} of {table.where} is {type_name(found)}; "
             f"embeddings are {EMBEDDINGS}: {way_out(found, name)}; write that to a table, or name another column"
         )
 

@@ -47,10 +47,10 @@ def require_vectors(column: pd.Series | pd.DataFrame | pa.Array, taker: str) -> 
     """`AdaptorError`, in the name of `taker`, unless a worker's batch holds arrays of floats, or nothing but nulls."""
     kind = column_type(column)
     if kind is not None and not is_embeddings(kind):
-        raise AdaptorError(f"{taker} takes {EMBEDDINGS}, not {told(kind)}: {way_out(kind)}, c being the column")
+        raise AdaptorError(f"{taker} takes {EMBEDDINGS}, not {type_name(kind)}: {way_out(kind)}, c being the column")
 
 
-def told(kind: DataType) -> str:
+def type_name(kind: DataType) -> str:
     """The type's name, as SQL has it."""
     name = kind.simpleString()
     return name if len(name) <= LONGEST else f"{name[: LONGEST - 3]}..."
@@ -190,7 +190,7 @@ def require_codes(column: pd.Series | pd.DataFrame | pa.Array, encoding: str) ->
         return
     taken = "binary" if encoding == "binary" else "array<tinyint>"
     raise AdaptorError(
-        f"{encoding} codes are {taken}, not {told(kind)}; name a column that was written with encoding {encoding}"
+        f"{encoding} codes are {taken}, not {type_name(kind)}; name a column that was written with encoding {encoding}"
     )
 
 

@@ -18,6 +18,7 @@ from pyspark.sql.types import StringType, StructField, StructType
 from adaptor.errors import AdaptorError
 from adaptor.spark.apply.target import BUILD, VERSION, merged
 from adaptor.spark.delta_log import Conflict, DataFile, Definition, DeltaLog, Snapshot, Transaction, rows_of
+from adaptor.spark.tables import refusal
 
 CHUNK_BYTES = "matryoshka.chunk_bytes"
 ABANDONED = "matryoshka.abandoned"
@@ -102,7 +103,8 @@ class Staging:
         }
         transaction = self.log.start()
         try:
-            transaction.define(target.having(build))
+            with refusal(f"a table in {self._location} can't be made"):
+                transaction.define(target.having(build))
             if not alone:
                 transaction.remove_all()
                 transaction.commit(build)

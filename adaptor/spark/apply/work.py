@@ -7,7 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
+from functools import cached_property, reduce
 
 import numpy as np
 from pyspark.sql import DataFrame, SparkSession
@@ -58,14 +58,14 @@ class Work:
         """Whether bad rows go to the quarantine."""
         return self.settings.bad_rows == "quarantine"
 
-    @property
+    @cached_property
     def key(self) -> str:
         """What decides the target's content, but for the source's version: equal keys share a build."""
         asked = [
             self.kernel.adaptor.fingerprint,
-            self.source.where,
+            self.source.identity(self.spark),
             self.table_id,
-            self.target.where,
+            self.target.identity(self.spark),
             self.columns.model_dump(exclude={"table", "version"}),
             self.settings.model_dump(include={"carry", "bad_rows", "layout", "encoding"}),
         ]

@@ -65,7 +65,7 @@ def write(work: Work, source: Snapshot, chunk: Chunk, staging: Staging, transact
     """
     plain = [file for file in chunk.files if not file.has_deletions]
     outputs = _run(work, source, plain, staging) if plain else []
-    odd = {path: why for output in outputs for path, why in output.left.items()}
+    odd = {path: why for output in outputs for path, why in output.odd.items()}
     if odd and work.settings.engine == "direct":
         path = min(odd)
         raise AdaptorError(

@@ -55,7 +55,7 @@ def _adapted(kernel: Kernel, keep_bad: bool, batches: Iterable[pa.RecordBatch]) 
 
 def bad_rows(kernel: Kernel, rows: DataFrame) -> DataFrame:
     """`id, reason` of the bad ones among `id, embedding`, by the kernel: SQL can't tell what it maps to zero."""
-    kernel = replace(kernel, layout="columns", encoding="float32", dims=(kernel.shortest,))  # no more than that takes
+    kernel = replace(kernel, layout="columns", dims=(kernel.shortest,))  # no more than that takes
     _batches_for(kernel, rows)
     schema = StructType([rows.schema["id"], StructField("reason", StringType())])
     return rows.select("id", "embedding").mapInArrow(partial(_bad, kernel), schema)

@@ -46,13 +46,13 @@ class Written:
 class Output:
     """What a task brings back: at most one file of good rows and one of bad ones.
 
-    `left` are paths of files that Spark must read, all of each, and why.
+    `odd` are paths of files that Spark must read, all of each, and why.
     """
 
     seen: int
     good: list[Written]
     bad: list[Written]
-    left: dict[str, str]
+    odd: dict[str, str]
 
 
 def adapt_splits(
@@ -68,14 +68,14 @@ def adapt_splits(
 ) -> Output:
     """Adapt the rows of `splits` into one file below `folder`, ids and reasons of bad ones below `bad_folder`.
 
-    Files that Spark might read otherwise are left.
+    Files that Spark might read otherwise are not read.
     """
     bad_schema = pa.schema([("id", pa.string()), ("reason", pa.string())])
     schema = pa.schema([*kept, *kernel.schema])
     table = {embedding: reading.embedding, **dict(zip(kept.names, kept.types))}
-    seen, left = 0, dict[str, str]()
+    seen, odd = 0, dict[str, str]()
     with ParquetFile(folder, schema, kept.names) as good, ParquetFile(bad_folder, bad_schema, ["id", "reason"]) as bad:
-        for batch in batches(splits, table, kernel.rows_per_batch, reading, left):
+        for batch in batches(splits, table, kernel.rows_per_batch, reading, odd):
             seen += len(batch)
             ids = _column(batch, id_column, table[id_column])
             adapted = kernel(batch.column(embedding))
@@ -87,7 +87,7 @@ def adapt_splits(
                 bad.write(listed.filter(reasons.is_valid()))
                 rows = rows if keep_bad else rows.filter(reasons.is_null())
             good.write(rows)
-    return Output(seen, good.written, bad.written, left)
+    return Output(seen, good.written, bad.written, odd)
 
 
 def with_null_ids(ids: pa.Array, reasons: pa.Array) -> pa.Array:
@@ -100,11 +100,11 @@ def _column(batch: pa.RecordBatch, name: str, kind: pa.DataType) -> pa.Array:
 
 
 def batches(
-    splits: Sequence[Split], table: dict[str, pa.DataType], rows: int, reading: Reading, left: dict[str, str]
+    splits: Sequence[Split], table: dict[str, pa.DataType], rows: int, reading: Reading, odd: dict[str, str]
 ) -> Iterator[pa.RecordBatch]:
     """The table's columns of all row groups, at most `rows` rows at a time, with nulls where a file lacks one.
 
-    Files that Spark might read otherwise come into `left` instead, with the reason.
+    Files that Spark might read otherwise come into `odd` instead, with the reason.
     """
     for split in splits:
         fs, path = open_folder(split.path)
@@ -115,7 +115,7 @@ def batches(
             try:
                 found = columns_of(file, table, reading)
             except Unlike as why:
-                left[split.path] = str(why)
+                odd[split.path] = str(why)
                 continue
             groups = [number for number in range(file.num_row_groups) if _within(file.metadata, number, split)]
             if groups:
