@@ -187,7 +187,7 @@ def _of_frame(x: Any, request: Request) -> NDArray[Any]:
 def _of_arrow(x: Any, request: Request) -> NDArray[Any]:
     from pyarrow import types
 
-    from adaptor.lists import Lists
+    from adaptor.encode.arrow_lists import Lists
 
     chunks = x.chunks if hasattr(x, "chunks") else [x]
     chunks = [getattr(chunk, "storage", chunk) for chunk in chunks]  # of an extension type

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from adaptor.artifact import Adaptor
 from adaptor.codecs import Int8Codec
-from adaptor.kernel import Kernel
+from adaptor.encode.kernel import Kernel
 from adaptor.maps import Map
 from adaptor.spark.udf import ArrowLists
 

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from adaptor import Adaptor, fit
-from adaptor.kernel import Kernel
+from adaptor.encode.kernel import Kernel
 from adaptor.layout import Encoding
 from benchmarks import data_sets
 from tools.other_kernel import last_bits

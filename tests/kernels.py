@@ -7,8 +7,9 @@ import pyarrow as pa
 import pytest
 from synthetic import WIDTH, clustered, rotation
 
-from adaptor import Adaptor, kernel
+from adaptor import Adaptor
 from adaptor.codecs import BinaryCodec, Int8Codec
+from adaptor.encode import kernel
 from adaptor.layout import Nested
 from adaptor.maps import Map, Residual
 

@@ -8,7 +8,7 @@ from kernels import DIMS, ENCODINGS, LAYOUTS, adaptor_of, arrow, codec_and_codes
 from synthetic import WIDTH, clustered, rotation
 
 from adaptor import Adaptor, AdaptorError
-from adaptor.kernel import Kernel
+from adaptor.encode.kernel import Kernel
 from adaptor.maps import Map
 from adaptor.vectors import normalise
 

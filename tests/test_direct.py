@@ -12,7 +12,7 @@ from comparing import assert_same_rows
 from synthetic import clustered
 
 from adaptor import AdaptorError
-from adaptor.kernel import Kernel
+from adaptor.encode.kernel import Kernel
 from adaptor.spark.apply.engines.parquet import Split, Statistics, adapt_splits
 
 

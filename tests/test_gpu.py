@@ -11,8 +11,9 @@ import torch
 from cluster import HOME, environment, standalone
 from synthetic import WIDTH, clustered, rotation
 
-from adaptor import Adaptor, gpu
-from adaptor.kernel import Kernel
+from adaptor import Adaptor
+from adaptor.encode import gpu
+from adaptor.encode.kernel import Kernel
 from adaptor.maps import Map, Residual
 
 DEVICES = ["cpu", *(["cuda:0"] if torch.cuda.is_available() else [])]
@@ -63,7 +64,8 @@ SCRIPT = """
 import json, sys, warnings
 import numpy as np, pandas as pd
 from pyspark.sql import SparkSession
-from adaptor import Adaptor, gpu
+from adaptor import Adaptor
+from adaptor.encode import gpu
 from adaptor.maps import Map
 from adaptor.spark.udf import adapt_udf
 

@@ -11,9 +11,10 @@ from comparing import assert_codes_of
 from kernels import DIMS, ENCODINGS, LAYOUTS, adaptor_of, arrow, codec_and_codes, linear, numbers, residual
 from synthetic import WIDTH, clustered, rotation
 
-from adaptor import Adaptor, AdaptorError, kernel, lists
+from adaptor import Adaptor, AdaptorError
 from adaptor.codecs import Int8Codec
-from adaptor.kernel import Kernel, rows_per_batch
+from adaptor.encode import arrow_lists, kernel
+from adaptor.encode.kernel import Kernel, rows_per_batch
 from adaptor.layout import Nested, nested_columns
 from adaptor.maps import Map
 from adaptor.vectors import prefix
@@ -103,7 +104,7 @@ def test_every_kind_of_list_and_slices_of_it(adaptor, kind, nulls, small_blocks)
 
 def test_a_clean_slice_is_not_copied():
     x = clustered(40, seed=2)
-    part = lists.Lists.of(arrow(x).slice(3, 20))
+    part = arrow_lists.Lists.of(arrow(x).slice(3, 20))
     matrix, holed = part.matrix(2, 9, np.ones(7, bool), WIDTH)
     assert holed is None
     assert np.shares_memory(matrix, np.frombuffer(part.values.buffers()[1], np.float32))

@@ -12,7 +12,7 @@ from synthetic import clustered, embeddings_frame, rotation
 
 from adaptor import Adaptor, AdaptorError
 from adaptor.codecs import BinaryCodec, Int8Codec
-from adaptor.kernel import Kernel
+from adaptor.encode.kernel import Kernel
 from adaptor.maps import Map
 from adaptor.model import AdaptorModule
 from adaptor.spark.udf import ArrowLists, adapt_udf, lists_of

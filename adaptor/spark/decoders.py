@@ -15,9 +15,9 @@ from pyspark.sql.types import ArrayType, FloatType
 
 from adaptor.artifact import Adaptor
 from adaptor.codecs import BinaryCodec, Int8Codec
+from adaptor.encode.arrow_lists import Lists, rows_array
 from adaptor.errors import AdaptorError
 from adaptor.layout import Encoding, Layout, nested_columns
-from adaptor.lists import Lists, rows_array
 from adaptor.spark.udf import ArrowLists, lists_of
 from adaptor.spark.vector_types import require_codes
 from adaptor.vectors import check_dims

@@ -15,8 +15,8 @@ from pyspark.sql import functions as F
 from adaptor import candidates
 from adaptor.artifact import Adaptor
 from adaptor.config import Config
+from adaptor.encode.kernel import Kernel
 from adaptor.errors import AdaptorError
-from adaptor.kernel import Kernel
 from adaptor.layout import Encoding, bytes_of, column_of
 from adaptor.maps import Map
 from adaptor.metrics import judge, paired_interval

@@ -13,7 +13,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from pyspark.sql.types import StructType
 
 from adaptor.artifact import Adaptor, Side
-from adaptor.kernel import Kernel
+from adaptor.encode.kernel import Kernel
 from adaptor.layout import Encoding, Layout
 from adaptor.spark.vector_types import require_vectors
 

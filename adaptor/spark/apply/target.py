@@ -22,8 +22,8 @@ from pyspark.sql.types import (
 )
 
 from adaptor.codecs import BinaryCodec
+from adaptor.encode.kernel import Kernel
 from adaptor.errors import AdaptorError
-from adaptor.kernel import Kernel
 from adaptor.layout import Nested
 from adaptor.spark.apply.work import Work
 from adaptor.spark.columns import field_of

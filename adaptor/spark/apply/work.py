@@ -15,8 +15,8 @@ from pyspark.sql import functions as F
 
 from adaptor.artifact import Adaptor
 from adaptor.config import SAME, Apply, Config, Source
+from adaptor.encode.kernel import Kernel
 from adaptor.errors import AdaptorError
-from adaptor.kernel import Kernel
 from adaptor.spark.columns import column, full_name
 from adaptor.spark.delta_log import DataFile, DeltaLog, Snapshot
 from adaptor.spark.preflight import require_commits

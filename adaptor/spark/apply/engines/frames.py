@@ -11,7 +11,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
 
-from adaptor.kernel import Kernel
+from adaptor.encode.kernel import Kernel
 from adaptor.spark.apply.engines.parquet import with_null_ids
 from adaptor.spark.apply.engines.writing import kept_schema, on_shared_folders, why_not, write_by_tasks
 from adaptor.spark.apply.staging import Chunk, Staging

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as parquet
 
+from adaptor.encode.kernel import Kernel
 from adaptor.files import is_local, open_folder
-from adaptor.kernel import Kernel
 from adaptor.spark.apply.engines.reading import Reading, Unlike, as_table_has_it, columns_of
 
 READ_BUFFER = 1 << 18  # pages are read as they are needed, not whole row groups

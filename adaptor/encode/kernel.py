@@ -16,12 +16,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from adaptor import gpu
 from adaptor.artifact import Adaptor, Side
 from adaptor.codecs import BinaryCodec, Int8Codec
+from adaptor.encode import gpu
+from adaptor.encode.arrow_lists import Lists, rows_array
 from adaptor.errors import AdaptorError
 from adaptor.layout import Encoding, Layout, Nested, check_layout, nested_columns
-from adaptor.lists import Lists, rows_array
 from adaptor.maps import Folded
 from adaptor.vectors import LARGEST, SHORTEST, SMALLEST, Float32, check_dims
 
