@@ -22,10 +22,10 @@ from adaptor.sample import Judgments, Sample, graded, in_memory
 from adaptor.settings import CandidateName, FitSettings
 from adaptor.strata import as_labels, hold_out, overlap_by_stratum
 from adaptor.supervise import LEAST_LABELLED, Supervised, choose_share
+from adaptor.training.workers import Workers
+from adaptor.training.workers.local import LocalWorkers
 from adaptor.tuning import Experiment, Trials, Tuned, in_turn, search
 from adaptor.vectors import Float32, as_embeddings, check_dims
-from adaptor.workers import Workers
-from adaptor.workers.local import LocalWorkers
 
 TUNED = "tuned"  # the candidate that is trained with the settings that a search found
 LEAST_JUDGING = 50  # held-out rows or queries under which nothing is tuned: their agreement is mostly chance
@@ -263,7 +263,7 @@ def _choose_judge(sample: Sample, maker: Maker, held_queries: Float32 | None) ->
 def _supervise(
     maker: Maker, start: Sides, sample: Sample, seed: int, report: Callable[[str], None]
 ) -> tuple[Sides, Supervised | None]:
-    from adaptor.objectives.judgments import blend
+    from adaptor.training.objectives.judgments import blend
 
     if len(sample.judgments) < LEAST_LABELLED or maker.queries is None:
         report(f"judgments: left out, {len(sample.judgments)} judged queries are under {LEAST_LABELLED}")

@@ -15,7 +15,7 @@ from adaptor.metrics import nearest
 from adaptor.vectors import Float32, prefix
 
 if TYPE_CHECKING:
-    from adaptor.workers import Collective
+    from adaptor.training.workers import Collective
 
 NEIGHBOURS = 10
 LEVEL = 1e-6  # cosines this near are level: where in a product equal rows stand decides their last bits

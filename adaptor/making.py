@@ -15,12 +15,12 @@ from adaptor.judge import Judge
 from adaptor.maps import Map, Sides
 from adaptor.sample import Fold, Judgments
 from adaptor.settings import PAPER, CandidateName, FitSettings, QueryTraining, Training
+from adaptor.training.workers import Workers
 from adaptor.vectors import Float32
-from adaptor.workers import Workers
 
 if TYPE_CHECKING:
-    from adaptor.objectives import MakeObjective
-    from adaptor.train import Schedule, Trained
+    from adaptor.training.loop import Schedule, Trained
+    from adaptor.training.objectives import MakeObjective
 
 LEAST_QUERIES = 20  # under which a query log is left aside
 LEAST_TRAINING_QUERIES = 100  # under which nothing is trained on it
@@ -104,7 +104,7 @@ class Maker:
         The first knows better than the start which documents resemble a query's answers, for
         judged queries and for all others.
         """
-        from adaptor.objectives.judgments import MakeJudged
+        from adaptor.training.objectives.judgments import MakeJudged
 
         assert self.queries is not None
         query_training = replace(self.settings.query_training, sides="two")
@@ -154,7 +154,7 @@ class Maker:
         self, training: Training, nested: bool, judge: Judge | None, stop_at: int | None = None
     ) -> Made:
         """Listwise or the paper's losses on an MLP; tempered afterwards where the order is SVD's."""
-        from adaptor.objectives.neighbourhoods import MakeNeighbourhoods
+        from adaptor.training.objectives.neighbourhoods import MakeNeighbourhoods
 
         kept = training.start == "identity" or (training.start is None and nested)
         rows = self.fold.rows
@@ -174,7 +174,7 @@ class Maker:
         return self.closed("tempered_svd" if kind == "one" else "query_aware_svd")
 
     def _train_on_queries(self, kind: str, nested: bool, judge: Judge | None, stop_at: int | None = None) -> Trained:
-        from adaptor.objectives.questions import MakeQuestions
+        from adaptor.training.objectives.questions import MakeQuestions
 
         assert self.queries is not None
         training: QueryTraining = replace(self.settings.query_training, sides=kind)  # type: ignore[arg-type]
@@ -183,7 +183,7 @@ class Maker:
 
     def _run(self, make: MakeObjective, schedule: Schedule, judge: Judge | None, stop_at: int | None) -> Trained:
         """Train on the workers; all must bring back the same maps, but for rounding: the first one's are taken."""
-        from adaptor.train import train
+        from adaptor.training.loop import train
 
         rows, width = self.fold.rows.shape
         if width > LONG:
@@ -207,7 +207,7 @@ def split_queries(queries: Float32 | None, seed: int) -> tuple[Float32, Float32]
 
 
 def _schedule(training: Training | QueryTraining) -> Schedule:
-    from adaptor.train import Schedule
+    from adaptor.training.loop import Schedule
 
     return Schedule.of(training)
 

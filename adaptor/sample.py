@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from adaptor.batches import ArrayBatches, Batches
 from adaptor.errors import AdaptorError
 from adaptor.inputs import as_reals
+from adaptor.training.batches import ArrayBatches, Batches
 from adaptor.vectors import Float32
 
 Judgments = dict[int, dict[int, float]]

@@ -42,7 +42,7 @@ def choose_share(
     The share of the way whose mean gain less one standard error is highest; 0 when none gains, or
     when the full width, the last of `dims`, would lose more than it may.
     """
-    from adaptor.objectives.judgments import blend
+    from adaptor.training.objectives.judgments import blend
 
     order = np.random.default_rng(seed).permutation(sorted(judgments))
     halves = np.array_split(order, 2)[: 1 if len(order) >= ONE_SPLIT_FROM else 2]

@@ -13,8 +13,8 @@ from adaptor.making import Maker
 from adaptor.maps import Sides
 from adaptor.sample import in_memory
 from adaptor.settings import FitSettings, QueryTraining, Training
+from adaptor.training.workers.local import LocalWorkers
 from adaptor.vectors import Float32
-from adaptor.workers.local import LocalWorkers
 
 if TYPE_CHECKING:
     import optuna

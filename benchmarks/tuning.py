@@ -25,9 +25,9 @@ from adaptor.making import Made, Maker
 from adaptor.maps import Sides
 from adaptor.sample import Sample, in_memory
 from adaptor.settings import FitSettings
+from adaptor.training.workers.local import LocalWorkers
 from adaptor.tuning import Experiment, Params, given, one_thread, require_optuna, suggested
 from adaptor.vectors import Float32, prefix
-from adaptor.workers.local import LocalWorkers
 from benchmarks import data_sets
 from benchmarks.data_sets import Collection
 from benchmarks.quality import ndcg, widths

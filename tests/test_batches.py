@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 from synthetic import clustered
 
-from adaptor.batches import ArrayBatches, gather
-from adaptor.batches.arrow import ArrowBatches
-from adaptor.batches.petastorm import PetastormBatches
 from adaptor.errors import AdaptorError
+from adaptor.training.batches import ArrayBatches, gather
+from adaptor.training.batches.arrow import ArrowBatches
+from adaptor.training.batches.petastorm import PetastormBatches
 
 KINDS = [PetastormBatches, ArrowBatches]
 

@@ -9,12 +9,12 @@ from synthetic import clustered, embeddings_frame
 
 from adaptor import Adaptor, AdaptorError
 from adaptor.artifact import publish
-from adaptor.batches import gather
-from adaptor.batches.arrow import ArrowBatches
-from adaptor.batches.petastorm import PetastormBatches
 from adaptor.config import Sample
 from adaptor.files import as_url, open_folder, remove_folder
 from adaptor.spark.sampling import materialise
+from adaptor.training.batches import gather
+from adaptor.training.batches.arrow import ArrowBatches
+from adaptor.training.batches.petastorm import PetastormBatches
 
 NAMES = ["my data", "a%20b#c?d", "[a]*{b,c}", "a:b", "a::b@v1", "'q' \"r\" `s`", "ünï+日\\&=;|<t>", ".-~u", "-v", "~w"]
 

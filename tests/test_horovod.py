@@ -13,19 +13,20 @@ import pytest
 import torch
 from synthetic import clustered, embeddings_frame
 
-from adaptor import candidates, losses
-from adaptor.batches.petastorm import PetastormBatches
+from adaptor import candidates
 from adaptor.config import Sample
 from adaptor.errors import AdaptorError
 from adaptor.judge import Judge
-from adaptor.objectives.neighbourhoods import MakeNeighbourhoods
 from adaptor.settings import Training
 from adaptor.spark.sampling import materialise
-from adaptor.train import Schedule, train
+from adaptor.training import losses
+from adaptor.training.batches.petastorm import PetastormBatches
+from adaptor.training.loop import Schedule, train
+from adaptor.training.objectives.neighbourhoods import MakeNeighbourhoods
+from adaptor.training.workers import horovod as module
+from adaptor.training.workers.horovod import Failure, HorovodWorkers, WorkerError, choose_gpu, task_slots
+from adaptor.training.workers.local import LocalWorkers
 from adaptor.vectors import normalise
-from adaptor.workers import horovod as module
-from adaptor.workers.horovod import Failure, HorovodWorkers, WorkerError, choose_gpu, task_slots
-from adaptor.workers.local import LocalWorkers
 
 DIMS = (4, 8, 16)
 

@@ -9,11 +9,11 @@ from adaptor import AdaptorError
 from adaptor.judge import Judge
 from adaptor.maps import Map, Sides
 from adaptor.metrics import nearest
-from adaptor.objectives.judgments import MakeJudged
 from adaptor.sample import in_memory
 from adaptor.settings import FitSettings, QueryTraining, Supervision, Training
-from adaptor.train import Schedule, train
-from adaptor.workers.local import Alone
+from adaptor.training.loop import Schedule, train
+from adaptor.training.objectives.judgments import MakeJudged
+from adaptor.training.workers.local import Alone
 
 FAST = FitSettings(
     candidates=("truncation", "svd", "query_aware_svd", "trained"),

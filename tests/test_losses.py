@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from adaptor import losses
+from adaptor.training import losses
 
 ORIGINAL = torch.tensor([[1.0, 0.5], [0.5, 1.0]])
 ITSELF = torch.eye(6, dtype=torch.bool)

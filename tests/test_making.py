@@ -12,7 +12,7 @@ from adaptor.making import Maker
 from adaptor.maps import Map, Sides
 from adaptor.sample import in_memory
 from adaptor.settings import FitSettings, Training
-from adaptor.workers.local import Alone
+from adaptor.training.workers.local import Alone
 
 X = clustered(300)
 SETTINGS = FitSettings(training=Training(steps=4, evaluate_every=2))

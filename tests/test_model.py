@@ -6,7 +6,7 @@ import torch
 from synthetic import clustered, rotation
 
 from adaptor.maps import Map
-from adaptor.model import AdaptorModule
+from adaptor.training.residual_module import AdaptorModule
 from adaptor.vectors import normalise
 
 

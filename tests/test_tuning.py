@@ -17,8 +17,8 @@ from adaptor.sample import Sample, in_memory
 from adaptor.settings import FitSettings, QueryTraining, Training, Tuning
 from adaptor.spark.fit import fit_table
 from adaptor.spark.trials import as_tasks
+from adaptor.training.workers.local import LocalWorkers
 from adaptor.tuning import Experiment, given, in_turn, search
-from adaptor.workers.local import LocalWorkers
 
 ROWS = 600  # of which 60 are held out for the trials
 SLOW = Training(

@@ -14,8 +14,8 @@ from adaptor import Adaptor, AdaptorError
 from adaptor.codecs import BinaryCodec, Int8Codec
 from adaptor.encode.kernel import Kernel
 from adaptor.maps import Map
-from adaptor.model import AdaptorModule
 from adaptor.spark.udf import ArrowLists, adapt_udf, lists_of
+from adaptor.training.residual_module import AdaptorModule
 from adaptor.vectors import normalise
 
 

@@ -25,10 +25,10 @@ from adaptor.spark.sampling import Materialised, materialise
 from adaptor.spark.session import Clock
 from adaptor.spark.tables import TableRef, require_columns, require_embeddings, require_rows
 from adaptor.spark.trials import as_tasks
+from adaptor.training.workers import Workers
+from adaptor.training.workers.horovod import HorovodWorkers
+from adaptor.training.workers.local import LocalWorkers
 from adaptor.vectors import check_dims
-from adaptor.workers import Workers
-from adaptor.workers.horovod import HorovodWorkers
-from adaptor.workers.local import LocalWorkers
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,6 @@ import numpy as np
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from adaptor.batches import Batches, gather
-from adaptor.batches.arrow import ArrowBatches
-from adaptor.batches.petastorm import PetastormBatches
 from adaptor.config import Sample
 from adaptor.errors import AdaptorError
 from adaptor.files import as_url, open_folder, remove_folder
@@ -20,6 +17,9 @@ from adaptor.sample import Fold
 from adaptor.spark.columns import column
 from adaptor.spark.rows import common_width, count_reasons, legible, reason, stratum
 from adaptor.strata import MOST_STRATA, Labels, check_count, quotas
+from adaptor.training.batches import Batches, gather
+from adaptor.training.batches.arrow import ArrowBatches
+from adaptor.training.batches.petastorm import PetastormBatches
 from adaptor.vectors import Float32
 
 HELD_OUT_SHARE, HELD_OUT_MOST = 0.1, 1000

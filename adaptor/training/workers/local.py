@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from adaptor.workers import Collective
+from adaptor.training.workers import Collective
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

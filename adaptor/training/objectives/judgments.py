@@ -14,11 +14,11 @@ import torch
 from numpy.random import Generator
 from torch import Tensor, nn
 
-from adaptor import losses
 from adaptor.maps import Map, Sides
-from adaptor.objectives.questions import AffineSides, Questions, log_temperature
 from adaptor.sample import Judgments
 from adaptor.settings import QueryTraining, Supervision
+from adaptor.training import losses
+from adaptor.training.objectives.questions import AffineSides, Questions, log_temperature
 from adaptor.vectors import Float32
 
 

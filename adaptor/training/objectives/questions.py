@@ -15,9 +15,9 @@ from numpy.random import Generator
 from torch import Tensor, nn
 from torch.nn import functional
 
-from adaptor import losses
 from adaptor.maps import Map, Sides
 from adaptor.settings import QueryTraining
+from adaptor.training import losses
 from adaptor.vectors import Float32, normalise
 
 

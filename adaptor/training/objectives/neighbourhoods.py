@@ -9,10 +9,10 @@ import torch
 from numpy.random import Generator
 from torch import Tensor
 
-from adaptor import losses
 from adaptor.maps import Map, Sides
-from adaptor.model import AdaptorModule
 from adaptor.settings import Training
+from adaptor.training import losses
+from adaptor.training.residual_module import AdaptorModule
 from adaptor.vectors import Float32, normalise
 
 NEIGHBOUR_BLOCK = 50_000  # rows among which neighbours are searched, as in the paper

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from adaptor.batches import Batches, gather
 from adaptor.errors import AdaptorError
 from adaptor.judge import Judge
 from adaptor.maps import Sides
-from adaptor.objectives import MakeObjective
 from adaptor.settings import QueryTraining, Training
-from adaptor.workers import Collective
+from adaptor.training.batches import Batches, gather
+from adaptor.training.objectives import MakeObjective
+from adaptor.training.workers import Collective
 
 WARM_UP = 0.07  # of the steps
 TEMPERATURE_RATE = 1e-2  # learning rate of the temperatures, which start where they make sense

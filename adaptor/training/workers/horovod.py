@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from adaptor.errors import AdaptorError
-from adaptor.workers import Collective
+from adaptor.training.workers import Collective
 
 if TYPE_CHECKING:
     from pyspark import SparkContext
