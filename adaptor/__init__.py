@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from adaptor.artifact import Adaptor
     from adaptor.errors import AdaptorError
-    from adaptor.fitting import fit
+    from adaptor.fitting.pipeline import fit
 
 __all__ = ["Adaptor", "AdaptorError", "fit"]
 
@@ -18,7 +18,7 @@ __all__ = ["Adaptor", "AdaptorError", "fit"]
 # the same cores, training takes ten times as long. It is read when torch loads, so it is set here.
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
-HOMES = {"Adaptor": "adaptor.artifact", "AdaptorError": "adaptor.errors", "fit": "adaptor.fitting"}
+HOMES = {"Adaptor": "adaptor.artifact", "AdaptorError": "adaptor.errors", "fit": "adaptor.fitting.pipeline"}
 
 
 def __getattr__(name: str) -> Any:

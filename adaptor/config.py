@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from yaml import YAMLError
 
 from adaptor.errors import AdaptorError, ConfigError
+from adaptor.fitting.settings import Count, FitSettings, Positive
 from adaptor.layout import Encoding, Layout
-from adaptor.settings import Count, FitSettings, Positive
 from adaptor.vectors import check_dims
 
 Name = Annotated[str, Field(min_length=1)]

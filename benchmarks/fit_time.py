@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from adaptor.fitting import fit
+from adaptor.fitting.pipeline import fit
 from adaptor.metrics import nearest
 from adaptor.vectors import normalise
 from benchmarks import data_sets

@@ -16,8 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from adaptor import Adaptor, candidates
-from adaptor.fitting import fit
+from adaptor import Adaptor
+from adaptor.fitting import closed_forms
+from adaptor.fitting.pipeline import fit
 from adaptor.maps import Sides
 from adaptor.vectors import Float32, prefix
 from benchmarks import data_sets
@@ -75,7 +76,7 @@ def measure(sides: Sides, fold: Collection) -> Float32:
 def trial(folds: Sequence[Collection], rows: Float32, queries: Float32 | None, seed: int) -> Trial:
     """Fit once on `rows (n, D)` and `queries (q, D)`, and judge by the test queries of `folds`."""
     made = fit(rows, widths(rows.shape[1])[:-1], queries=queries, seed=seed)
-    plain, ours = candidates.svd(rows), Sides(made.corpus, made.query)
+    plain, ours = closed_forms.svd(rows), Sides(made.corpus, made.query)
     ships, svd = (np.concatenate([measure(sides, fold) for fold in folds]) for sides in (ours, plain))
     return Trial(made, ships, svd)
 

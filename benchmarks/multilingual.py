@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from adaptor import candidates
-from adaptor.fitting import fit
+from adaptor.fitting import closed_forms
+from adaptor.fitting.pipeline import fit
 from adaptor.maps import Sides
 from benchmarks import data_sets
 from benchmarks.data_sets import Collection, Judgments
@@ -49,7 +49,7 @@ def section() -> Iterable[str]:
                 add(unseen[fold.name], label, sides, fold, fold.unseen())
             print(f"languages together: {label}", flush=True)
         for fold in folds:
-            alone = candidates.svd(fold.corpus)
+            alone = closed_forms.svd(fold.corpus)
             add(every[fold.name], "svd, this language alone", alone, fold, fold.judgments)
             add(unseen[fold.name], "svd, this language alone", alone, fold, fold.unseen())
     yield from ["## XQuAD, three languages fitted together", ""]
@@ -81,12 +81,12 @@ def rows(
 
     corpus, log = union.corpus, union.learn
     return {
-        "truncation": lambda: candidates.truncation(corpus),
-        "pca": lambda: candidates.pca(corpus),
-        "svd": lambda: candidates.svd(corpus),
-        "tempered_svd": lambda: candidates.tempered_svd(corpus),
+        "truncation": lambda: closed_forms.truncation(corpus),
+        "pca": lambda: closed_forms.pca(corpus),
+        "svd": lambda: closed_forms.svd(corpus),
+        "tempered_svd": lambda: closed_forms.tempered_svd(corpus),
         "ships, corpus alone": lambda: fitted("corpus alone"),
-        "query_aware_svd": lambda: candidates.query_aware_svd(corpus, log),
+        "query_aware_svd": lambda: closed_forms.query_aware_svd(corpus, log),
         "ships, queries": lambda: fitted("queries", queries=log),
         "ships, judgments": lambda: fitted("judgments", queries=log, judgments=union.triples()),
     }

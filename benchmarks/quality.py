@@ -19,12 +19,12 @@ from typing import Any
 
 import numpy as np
 
-from adaptor import candidates
 from adaptor.codecs import BinaryCodec, Int8Codec
-from adaptor.fitting import fit
+from adaptor.fitting import closed_forms
+from adaptor.fitting.pipeline import fit
+from adaptor.fitting.settings import PAPER, FitSettings
 from adaptor.maps import Sides
 from adaptor.metrics import judge, nearest, overlap, paired_interval
-from adaptor.settings import PAPER, FitSettings
 from adaptor.vectors import Float32, normalise, prefix
 from benchmarks import data_sets
 from benchmarks.data_sets import Collection, Judgments
@@ -96,13 +96,13 @@ def rows(fold: Collection, notes: list[str]) -> dict[str, Callable[[], Sides]]:
         return Sides(made.corpus, made.query)
 
     return {
-        "truncation": lambda: candidates.truncation(corpus),
-        "pca": lambda: candidates.pca(corpus),
-        "svd": lambda: candidates.svd(corpus),
-        "tempered_svd": lambda: candidates.tempered_svd(corpus),
+        "truncation": lambda: closed_forms.truncation(corpus),
+        "pca": lambda: closed_forms.pca(corpus),
+        "svd": lambda: closed_forms.svd(corpus),
+        "tempered_svd": lambda: closed_forms.tempered_svd(corpus),
         "paper": lambda: fitted("paper", settings=FitSettings(candidates=("paper",))),
         "ships, corpus alone": lambda: fitted("corpus alone"),
-        "query_aware_svd": lambda: candidates.query_aware_svd(corpus, log),
+        "query_aware_svd": lambda: closed_forms.query_aware_svd(corpus, log),
         "ships, queries": lambda: fitted("queries", queries=log),
         "ships, 40 queries": lambda: fitted("40 queries", queries=few.learn),
         "ships, judgments": lambda: fitted("judgments", queries=log, judgments=fold.triples()),
@@ -149,7 +149,7 @@ def equal_bytes(name: str) -> Iterable[str]:
     """The same bytes a row, spent on float32 of a short prefix, int8 of a wider one, or one bit each."""
     fold = data_sets.load(name)[0]
     width = fold.corpus.shape[1]
-    sides = candidates.tempered_svd(fold.corpus)
+    sides = closed_forms.tempered_svd(fold.corpus)
     y, asked = sides.corpus(fold.corpus), sides.query(fold.test)
     budgets = [width // 8, width // 3, width // 2, width]
     yield f"| bytes a row | {' | '.join(map(str, budgets))} |"

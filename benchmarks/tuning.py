@@ -18,15 +18,15 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import spearmanr
 
-from adaptor import candidates
-from adaptor.fitting import experiment_of
-from adaptor.judge import geometric_mean
-from adaptor.making import Made, Maker
+from adaptor.fitting import closed_forms
+from adaptor.fitting.candidates import Candidate, Maker
+from adaptor.fitting.judge import geometric_mean
+from adaptor.fitting.pipeline import experiment_of
+from adaptor.fitting.sample import Sample, in_memory
+from adaptor.fitting.settings import FitSettings
+from adaptor.fitting.tuning import Experiment, Params, given, one_thread, require_optuna, suggested
 from adaptor.maps import Sides
-from adaptor.sample import Sample, in_memory
-from adaptor.settings import FitSettings
 from adaptor.training.workers.local import LocalWorkers
-from adaptor.tuning import Experiment, Params, given, one_thread, require_optuna, suggested
 from adaptor.vectors import Float32, prefix
 from benchmarks import data_sets
 from benchmarks.data_sets import Collection
@@ -86,7 +86,7 @@ def trained(made: Experiment, params: Params) -> Sides:
         settings = made.with_params(params)
         maker = Maker(in_memory(made.rows), made.queries, made.dims, settings, made.seed, LocalWorkers())
         steps = (settings.training if made.queries is None else settings.query_training).steps
-        return maker.again("trained", Made(candidates.truncation(made.rows), steps, "two"), made.nested)
+        return maker.again("trained", Candidate(closed_forms.truncation(made.rows), steps, "two"), made.nested)
 
 
 def judged(made: Experiment, sides: Sides, fold: Collection) -> tuple[float, float, Float32]:
@@ -97,9 +97,9 @@ def judged(made: Experiment, sides: Sides, fold: Collection) -> tuple[float, flo
     return geometric_mean(agreement), geometric_mean(overlap), np.stack(values, axis=1)
 
 
-def closed_forms(made: Experiment) -> list[Sides]:
-    forms = [candidates.truncation, candidates.pca, candidates.svd, candidates.tempered_svd]
-    asked = [] if made.queries is None else [candidates.query_aware_svd(made.rows, made.queries)]
+def untrained(made: Experiment) -> list[Sides]:
+    forms = [closed_forms.truncation, closed_forms.pca, closed_forms.svd, closed_forms.tempered_svd]
+    asked = [] if made.queries is None else [closed_forms.query_aware_svd(made.rows, made.queries)]
     return [*(form(made.rows) for form in forms), *asked]
 
 
@@ -115,7 +115,7 @@ def run(name: str, setting: str) -> tuple[Figures, Figures] | str:
             found.append(judged(made, trained(made, params), fold))
             print(f"{name}, {setting}: {params} {found[-1][0]:.4f} {found[-1][2].mean():.4f}", flush=True)
         tuned.append(found)
-        every.append(found + [judged(made, sides, fold) for sides in closed_forms(made)])
+        every.append(found + [judged(made, sides, fold) for sides in untrained(made)])
     return joined(tuned), joined(every)
 
 
@@ -159,7 +159,7 @@ def head(found: list[tuple[Figures, Figures]]) -> list[str]:
         "are judged by held-out rows, or with a query log by held-out queries, and by the test queries. Spearman's",
         "rank correlations with nDCG@10, its geometric mean over D/12, D/6, D/4, D/3 and D/2:",
         "",
-        "- agreement: what a fit and a search rank by, label-free nDCG@10 (`adaptor/agreement.py`);",
+        "- agreement: what a fit and a search rank by, label-free nDCG@10 (`adaptor/fitting/judge.py`);",
         "- overlap@10: the plain share of the 10 nearest that is found again;",
         "- halves: nDCG on a random half of the test queries with nDCG on the other, what the differences allow;",
         "- all: agreement and overlap@10 where the closed forms are ranked too.",

@@ -11,7 +11,7 @@ import time
 
 import numpy as np
 
-from adaptor.fitting import fit
+from adaptor.fitting.pipeline import fit
 from adaptor.vectors import Float32
 
 DIMS = [64, 128, 256]

@@ -7,7 +7,7 @@ import typer
 
 from adaptor.cli import ConfigFile, Overrides, example, one_sentence, progress
 from adaptor.config import load_config
-from adaptor.tuning import require_optuna
+from adaptor.fitting.tuning import require_optuna
 
 app = typer.Typer(add_completion=False)
 

@@ -1,44 +1,49 @@
-"""The closed-form candidates: what they keep, and what they equal."""
+"""Candidates from several workers: theirs must be one map, and processors of several kinds round apart."""
+
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 from synthetic import clustered
 
-from adaptor import candidates
-from adaptor.vectors import normalise
+from adaptor import AdaptorError
+from adaptor.fitting import closed_forms
+from adaptor.fitting.candidates import Maker
+from adaptor.fitting.judge import Judge
+from adaptor.fitting.sample import in_memory
+from adaptor.fitting.settings import FitSettings, Training
+from adaptor.maps import Map, Sides
+from adaptor.training.workers.local import Alone
+
+X = clustered(300)
+SETTINGS = FitSettings(training=Training(steps=4, evaluate_every=2))
 
 
-def test_truncation_is_the_embedding_as_it_is():
-    x = clustered(20)
-    np.testing.assert_allclose(candidates.truncation(x).corpus(x), normalise(x), atol=1e-7)
+@dataclass
+class Two:
+    """Two workers that train the same; each number of the second one's map is larger by this share."""
+
+    share: float
+    size = 2
+
+    def run(self, fn):
+        first = fn(Alone())
+        larger = {name: value * np.float32(1 + self.share) for name, value in first.sides.corpus.tensors().items()}
+        return [first, replace(first, sides=Sides(Map.from_tensors(larger)))]
 
 
-def test_svd_is_orthogonal():
-    weight = candidates.svd(clustered(200)).corpus.weight
-    assert weight.dtype == np.float32
-    np.testing.assert_allclose(weight.T @ weight, np.eye(32), atol=1e-5)
+def make(workers: Two) -> Sides:
+    judge = Judge.of(closed_forms.truncation(X), clustered(30, seed=4), "corpus", X, (4, 8))
+    return Maker(in_memory(X), None, (4, 8), SETTINGS, 0, workers).make("paper", judge, False).sides
 
 
-def test_svd_keeps_every_similarity_at_full_width():
-    x, other = clustered(200), clustered(30, seed=1)
-    y = candidates.svd(x).corpus(other)
-    np.testing.assert_allclose(y @ y.T, normalise(other) @ normalise(other).T, atol=1e-5)
+def test_workers_that_round_apart_made_the_same_map():
+    alone, made = make(Two(0.0)), make(Two(3e-7))
+    for one, other in zip(alone.corpus.tensors().values(), made.corpus.tensors().values(), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("dim", [4, 8, 16])
-def test_svd_spans_what_numpy_finds(dim):
-    x = clustered(200)
-    expected = np.linalg.svd(normalise(x).astype(np.float64))[2][:dim].T
-    found = candidates.svd(x).corpus.weight[:, :dim]
-    np.testing.assert_allclose(found @ found.T, expected @ expected.T, atol=1e-4)
-
-
-def test_svd_does_not_depend_on_the_order_or_length_of_rows():
-    x = clustered(200)
-    shuffled = x[np.random.default_rng(0).permutation(200)] * np.float32(3)
-    np.testing.assert_allclose(candidates.svd(shuffled).corpus.weight, candidates.svd(x).corpus.weight, atol=1e-4)
-
-
-def test_svd_of_fewer_rows_than_numbers_is_still_a_rotation():
-    weight = candidates.svd(clustered(5)).corpus.weight
-    np.testing.assert_allclose(weight.T @ weight, np.eye(32), atol=1e-5)
+@pytest.mark.parametrize("share", [1e-3, float("nan")])
+def test_workers_whose_maps_differ(share):
+    with pytest.raises(AdaptorError, match="the workers ended with different maps; check the network"):
+        make(Two(share))

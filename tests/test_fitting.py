@@ -8,9 +8,9 @@ from synthetic import clustered, nested
 
 import adaptor
 from adaptor import AdaptorError
+from adaptor.fitting.settings import FitSettings, Training
 from adaptor.metrics import nearest
 from adaptor.metrics import overlap as overlap_of
-from adaptor.settings import FitSettings, Training
 
 FAST = FitSettings(training=Training(steps=20))
 

@@ -13,11 +13,11 @@ import pytest
 import torch
 from synthetic import clustered, embeddings_frame
 
-from adaptor import candidates
 from adaptor.config import Sample
 from adaptor.errors import AdaptorError
-from adaptor.judge import Judge
-from adaptor.settings import Training
+from adaptor.fitting import closed_forms
+from adaptor.fitting.judge import Judge
+from adaptor.fitting.settings import Training
 from adaptor.spark.sampling import materialise
 from adaptor.training import losses
 from adaptor.training.batches.petastorm import PetastormBatches
@@ -66,8 +66,8 @@ def test_two_workers_train_as_one(spark, workers, tmp_path):
     sample = materialise(docs, "id", "embedding", Sample(folder=str(tmp_path)), "petastorm")
     assert isinstance(sample.train.batches, PetastormBatches)
     rows, held_out = sample.train.rows, sample.held_out.rows
-    start = candidates.svd(rows)
-    judge = Judge.of(candidates.truncation(rows), held_out, "corpus", rows, DIMS)
+    start = closed_forms.svd(rows)
+    judge = Judge.of(closed_forms.truncation(rows), held_out, "corpus", rows, DIMS)
     training = Training(batch=64, steps=40, batches_per_step=2, evaluate_every=10, patience=4)
     make = MakeNeighbourhoods(start.corpus, DIMS, training)
     job = partial(train, make, sample.train.batches, judge, Schedule.of(training), 0, None)

@@ -14,11 +14,11 @@ from synthetic import clustered
 
 import adaptor
 from adaptor import Adaptor, AdaptorError
+from adaptor.fitting.sample import graded
+from adaptor.fitting.settings import FitSettings
+from adaptor.fitting.strata import NO_STRATUM, as_labels
 from adaptor.inputs import as_reals
 from adaptor.maps import Map
-from adaptor.sample import graded
-from adaptor.settings import FitSettings
-from adaptor.strata import NO_STRATUM, as_labels
 from adaptor.vectors import as_embeddings
 
 X = np.array([[1, 2], [3, 4], [5, 6]])

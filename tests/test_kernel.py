@@ -196,7 +196,7 @@ def test_a_column_of_another_type_is_refused(kind, words):
 
 def test_int8_scales_are_fitted_saved_and_count(tmp_path):
     import adaptor
-    from adaptor.settings import FitSettings
+    from adaptor.fitting.settings import FitSettings
 
     x = clustered(300)
     fitted = adaptor.fit(x, [4, 8], settings=FitSettings(candidates=("svd",)))

@@ -6,11 +6,11 @@ from synthetic import clustered
 
 import adaptor
 from adaptor import AdaptorError
-from adaptor.judge import Judge
+from adaptor.fitting.judge import Judge
+from adaptor.fitting.sample import in_memory
+from adaptor.fitting.settings import FitSettings, QueryTraining, Supervision, Training
 from adaptor.maps import Map, Sides
 from adaptor.metrics import nearest
-from adaptor.sample import in_memory
-from adaptor.settings import FitSettings, QueryTraining, Supervision, Training
 from adaptor.training.loop import Schedule, train
 from adaptor.training.objectives.judgments import MakeJudged
 from adaptor.training.workers.local import Alone

@@ -3,7 +3,7 @@
 import numpy as np
 from synthetic import clustered, rotation
 
-from adaptor import candidates
+from adaptor.fitting import closed_forms
 from adaptor.maps import Sides
 from adaptor.vectors import normalise, prefix
 
@@ -19,17 +19,17 @@ def hubby(rows: int) -> np.ndarray:
 def test_without_hubs_tempering_changes_little():
     x = np.random.default_rng(0).normal(size=(400, 8)).astype(np.float32)
     x = np.concatenate([x, -x])  # no common direction
-    assert candidates.mean_made_hubs(normalise(x), normalise(x), itself=True) < 0.1
-    plain, tempered = candidates.svd(x), candidates.tempered_svd(x)
+    assert closed_forms.mean_made_hubs(normalise(x), normalise(x), itself=True) < 0.1
+    plain, tempered = closed_forms.svd(x), closed_forms.tempered_svd(x)
     ratio = tempered.corpus.weight / plain.corpus.weight
     assert ratio.max() / ratio.min() < 1.1
 
 
 def test_hubs_are_found_and_their_direction_is_damped_most():
     x = normalise(hubby(600))
-    assert candidates.hub_skew(x, x, itself=True) > 2
-    assert candidates.mean_made_hubs(x, x, itself=True) > 0.4
-    plain, tempered = candidates.svd(x), candidates.tempered_svd(x)
+    assert closed_forms.hub_skew(x, x, itself=True) > 2
+    assert closed_forms.mean_made_hubs(x, x, itself=True) > 0.4
+    plain, tempered = closed_forms.svd(x), closed_forms.tempered_svd(x)
     gain = np.linalg.norm(tempered.corpus.weight, axis=0) / np.linalg.norm(plain.corpus.weight, axis=0)
     assert gain[0] < 0.7
     assert gain[0] == gain.min()
@@ -43,14 +43,14 @@ def test_a_mean_that_queries_do_not_share_is_taken_off_where_it_makes_hubs():
     corpus = draw.normal(size=(600, 32)) + np.outer(draw.normal(size=600) * 3, lean)
     asked = corpus[:200] + draw.normal(size=(200, 32)) * 0.3 + 8 * lean
     corpus, asked = normalise(corpus.astype(np.float32)), normalise(asked.astype(np.float32))
-    assert candidates.mean_made_hubs(corpus, asked) > 0.5
+    assert closed_forms.mean_made_hubs(corpus, asked) > 0.5
     near = asked - asked.mean(axis=0)
-    assert candidates.mean_made_hubs(corpus, normalise(near)) < 0.2
+    assert closed_forms.mean_made_hubs(corpus, normalise(near)) < 0.2
 
 
 def test_pca_takes_the_mean_off():
     x = hubby(300)
-    y = candidates.pca(x).corpus(x)
+    y = closed_forms.pca(x).corpus(x)
     np.testing.assert_allclose(y.mean(axis=0), 0, atol=1e-5)
     assert abs(np.corrcoef(y[:, 0], y[:, 1])[0, 1]) < 1e-3
 
@@ -67,8 +67,8 @@ def test_with_many_queries_it_keeps_what_queries_ask_for():
     turn = rotation()
     corpus, asked = normalise((documents @ turn).astype(np.float32)), normalise((queries @ turn).astype(np.float32))
     truth = asked[:100] @ corpus.T
-    aware = sides_scores(candidates.query_aware_svd(corpus, asked), asked[:100], corpus, 4)
-    plain = sides_scores(candidates.svd(corpus), asked[:100], corpus, 4)
+    aware = sides_scores(closed_forms.query_aware_svd(corpus, asked), asked[:100], corpus, 4)
+    plain = sides_scores(closed_forms.svd(corpus), asked[:100], corpus, 4)
     agreement = [np.mean([np.corrcoef(a, b)[0, 1] for a, b in zip(found, truth)]) for found in (aware, plain)]
     assert agreement[0] > 0.8
     assert agreement[1] < 0.4
@@ -76,7 +76,7 @@ def test_with_many_queries_it_keeps_what_queries_ask_for():
 
 def test_each_side_gets_its_own_map_and_few_queries_change_little():
     x, asked = clustered(500), clustered(10, seed=3)
-    sides = candidates.query_aware_svd(x, asked)
+    sides = closed_forms.query_aware_svd(x, asked)
     assert sides.own_query is not None
     original = normalise(asked) @ normalise(x).T
     found = sides_scores(sides, asked, x, 32)
@@ -85,7 +85,7 @@ def test_each_side_gets_its_own_map_and_few_queries_change_little():
 
 def test_equal_samples_give_equal_maps_on_both_sides():
     x, asked = clustered(300), clustered(60, seed=3)
-    first, second = candidates.query_aware_svd(x, asked), candidates.query_aware_svd(x.copy(), asked.copy())
+    first, second = closed_forms.query_aware_svd(x, asked), closed_forms.query_aware_svd(x.copy(), asked.copy())
     for a, b in ((first.corpus, second.corpus), (first.query, second.query)):
         for one, other in zip(a.tensors().values(), b.tensors().values(), strict=True):
             np.testing.assert_array_equal(one, other)

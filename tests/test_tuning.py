@@ -12,13 +12,13 @@ import adaptor
 from adaptor import AdaptorError
 from adaptor.config import load_config
 from adaptor.errors import ConfigError
-from adaptor.fitting import experiment_of
-from adaptor.sample import Sample, in_memory
-from adaptor.settings import FitSettings, QueryTraining, Training, Tuning
+from adaptor.fitting.pipeline import experiment_of
+from adaptor.fitting.sample import Sample, in_memory
+from adaptor.fitting.settings import FitSettings, QueryTraining, Training, Tuning
+from adaptor.fitting.tuning import Experiment, given, in_turn, search
 from adaptor.spark.fit import fit_table
 from adaptor.spark.trials import as_tasks
 from adaptor.training.workers.local import LocalWorkers
-from adaptor.tuning import Experiment, given, in_turn, search
 
 ROWS = 600  # of which 60 are held out for the trials
 SLOW = Training(

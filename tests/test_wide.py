@@ -5,10 +5,10 @@ import pytest
 from synthetic import clustered
 
 import adaptor
-from adaptor import candidates, making
-from adaptor.fitting import fit_sample
-from adaptor.sample import Sample, in_memory
-from adaptor.settings import FitSettings, QueryTraining, Training
+from adaptor.fitting import candidates, closed_forms
+from adaptor.fitting.pipeline import fit_sample
+from adaptor.fitting.sample import Sample, in_memory
+from adaptor.fitting.settings import FitSettings, QueryTraining, Training
 from adaptor.vectors import normalise, prefix
 
 WIDTH = 96
@@ -38,7 +38,7 @@ def test_prefixes_up_to_the_rank_are_those_of_the_moment_and_the_rest_completes_
     unit = normalise(rows)
     used = unit - unit.mean(axis=0) if centred else unit
     rank = np.linalg.matrix_rank(used.astype(np.float64), tol=1e-6)
-    made = (candidates.pca if centred else candidates.svd)(rows).corpus
+    made = (closed_forms.pca if centred else closed_forms.svd)(rows).corpus
     assert made.weight.dtype == np.float32
     assert made.weight.flags.c_contiguous
     np.testing.assert_allclose(made.weight[:, :rank], eigenvectors(used)[:, :rank], atol=2e-5)
@@ -54,16 +54,16 @@ def test_prefixes_up_to_the_rank_are_those_of_the_moment_and_the_rest_completes_
 def test_with_as_many_rows_as_numbers_it_is_the_moment_to_the_bit(rows):
     x = clustered(rows, WIDTH)
     unit = normalise(x)
-    np.testing.assert_array_equal(candidates.svd(x).corpus.weight, eigenvectors(unit))
-    np.testing.assert_array_equal(candidates.pca(x).corpus.weight, eigenvectors(unit - unit.mean(axis=0)))
+    np.testing.assert_array_equal(closed_forms.svd(x).corpus.weight, eigenvectors(unit))
+    np.testing.assert_array_equal(closed_forms.pca(x).corpus.weight, eigenvectors(unit - unit.mean(axis=0)))
 
 
 @pytest.mark.parametrize(("rows", "asked"), [(40, 20), (60, 30), (20, 75)])
 def test_query_aware_svd_in_the_span_of_both_sides(rows, asked, monkeypatch):
     corpus, queries = clustered(rows, WIDTH), clustered(asked, WIDTH, seed=3)
-    few = candidates.query_aware_svd(corpus, queries)
+    few = closed_forms.query_aware_svd(corpus, queries)
     monkeypatch.setattr(candidates, "_span", lambda *sides: None)  # by D x D moments
-    whole = candidates.query_aware_svd(corpus, queries)
+    whole = closed_forms.query_aware_svd(corpus, queries)
     assert few.own_query is not None
     for ours, theirs in ((few.corpus, whole.corpus), (few.query, whole.query)):
         assert ours.weight.shape == (WIDTH, WIDTH)
@@ -81,7 +81,7 @@ def test_a_fit_finds_each_closed_form_once_from_the_rows_to_learn_from_and_the_w
     found: list[tuple[str, int]] = []
 
     def counted(name: str) -> None:
-        find = getattr(candidates, name)
+        find = getattr(closed_forms, name)
         monkeypatch.setattr(candidates, name, lambda rows, *more: found.append((name, len(rows))) or find(rows, *more))
 
     for name in ("truncation", "svd", "pca", "query_aware_svd"):
@@ -94,7 +94,7 @@ def test_a_fit_finds_each_closed_form_once_from_the_rows_to_learn_from_and_the_w
 
 
 def test_what_takes_long_is_announced_by_its_size(monkeypatch):
-    monkeypatch.setattr(making, "LONG", 31)
+    monkeypatch.setattr(candidates, "LONG", 31)
     said: list[str] = []
     settings = FitSettings(candidates=("svd", "tempered_svd", "query_aware_svd"))
     rows = clustered(300)
@@ -103,7 +103,7 @@ def test_what_takes_long_is_announced_by_its_size(monkeypatch):
     assert said[0] == "finding svd of 270 rows of width 32: an eigenproblem of 32 x 32 numbers, which takes a while"
     assert said[1].startswith("finding query_aware_svd of 318 rows of width 32: an eigenproblem of 32 x 32")
     said.clear()
-    monkeypatch.setattr(making, "LONG", 32)
+    monkeypatch.setattr(candidates, "LONG", 32)
     adaptor.fit(rows, [4, 8], settings=settings, report=said.append)
     assert said
     assert not any("finding" in line for line in said)

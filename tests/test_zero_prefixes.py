@@ -10,9 +10,9 @@ from synthetic import clustered, embeddings_frame, rotation
 import adaptor
 from adaptor import AdaptorError
 from adaptor.card import model_card
-from adaptor.fitting import fit_sample
-from adaptor.sample import Sample, in_memory
-from adaptor.settings import FitSettings
+from adaptor.fitting.pipeline import fit_sample
+from adaptor.fitting.sample import Sample, in_memory
+from adaptor.fitting.settings import FitSettings
 from adaptor.spark.evaluate import evaluate_table
 from adaptor.spark.udf import adapt_udf
 

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from adaptor import candidates
 from adaptor.artifact import Adaptor
 from adaptor.config import Config
 from adaptor.encode.kernel import Kernel
 from adaptor.errors import AdaptorError
+from adaptor.fitting import closed_forms
+from adaptor.fitting.strata import check_count
 from adaptor.layout import Encoding, bytes_of, column_of
 from adaptor.maps import Map
 from adaptor.metrics import judge, paired_interval
@@ -31,7 +32,6 @@ from adaptor.spark.sampling import balanced, place, sample
 from adaptor.spark.search import View, exact_search
 from adaptor.spark.session import Clock
 from adaptor.spark.tables import TableRef, require_columns, require_embeddings, restricted
-from adaptor.strata import check_count
 from adaptor.vectors import Float32, normalise, prefix
 
 BASELINE_ROWS = 50_000  # rows the SVD baseline is fitted on, those of the table if it has fewer
@@ -99,7 +99,7 @@ def _evaluate(spark: SparkSession, source: TableRef, config: Config, report: Cal
         raise AdaptorError(f"{source} has {few} of width {adaptor.width}: there is nothing to find")
 
     report(f"fitting the SVD baseline on {min(total, BASELINE_ROWS)} rows of {source}")
-    svd = candidates.svd(vectors_by_id(sample(rows, "id", BASELINE_ROWS, 0, total))[1]).corpus
+    svd = closed_forms.svd(vectors_by_id(sample(rows, "id", BASELINE_ROWS, 0, total))[1]).corpus
     if settings.judgments:
         if settings.queries is None:
             raise AdaptorError("evaluate.judgments needs evaluate.queries, the table with the queries' embeddings")

@@ -15,8 +15,8 @@ from adaptor.artifact import Adaptor, publish
 from adaptor.card import model_card
 from adaptor.config import Config, QueryLog
 from adaptor.files import require_writable_folder
-from adaptor.fitting import fit_sample
-from adaptor.sample import Fold, Judgments, Sample
+from adaptor.fitting.pipeline import fit_sample
+from adaptor.fitting.sample import Fold, Judgments, Sample
 from adaptor.spark.causes import named_causes
 from adaptor.spark.preflight import require_commits
 from adaptor.spark.queries import read_judgments, read_queries

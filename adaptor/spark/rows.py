@@ -7,8 +7,8 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, BinaryType, DataType, StructType
 
 from adaptor.errors import AdaptorError
+from adaptor.fitting.strata import NO_STRATUM
 from adaptor.spark.columns import column, field_of
-from adaptor.strata import NO_STRATUM
 from adaptor.vectors import LARGEST, SMALLEST
 
 

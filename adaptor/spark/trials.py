@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pyspark.sql import SparkSession
 
 from adaptor.errors import AdaptorError
-from adaptor.tuning import Experiment, Params, Run, told
+from adaptor.fitting.tuning import Experiment, Params, Run, told
 
 
 @contextmanager

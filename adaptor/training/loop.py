@@ -12,9 +12,9 @@ import numpy as np
 import torch
 
 from adaptor.errors import AdaptorError
-from adaptor.judge import Judge
+from adaptor.fitting.judge import Judge
+from adaptor.fitting.settings import QueryTraining, Training
 from adaptor.maps import Sides
-from adaptor.settings import QueryTraining, Training
 from adaptor.training.batches import Batches, gather
 from adaptor.training.objectives import MakeObjective
 from adaptor.training.workers import Collective

@@ -14,9 +14,9 @@ import torch
 from numpy.random import Generator
 from torch import Tensor, nn
 
+from adaptor.fitting.sample import Judgments
+from adaptor.fitting.settings import QueryTraining, Supervision
 from adaptor.maps import Map, Sides
-from adaptor.sample import Judgments
-from adaptor.settings import QueryTraining, Supervision
 from adaptor.training import losses
 from adaptor.training.objectives.questions import AffineSides, Questions, log_temperature
 from adaptor.vectors import Float32

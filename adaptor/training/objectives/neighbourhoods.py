@@ -9,8 +9,8 @@ import torch
 from numpy.random import Generator
 from torch import Tensor
 
+from adaptor.fitting.settings import Training
 from adaptor.maps import Map, Sides
-from adaptor.settings import Training
 from adaptor.training import losses
 from adaptor.training.residual_module import AdaptorModule
 from adaptor.vectors import Float32, normalise

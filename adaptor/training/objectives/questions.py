@@ -15,8 +15,8 @@ from numpy.random import Generator
 from torch import Tensor, nn
 from torch.nn import functional
 
+from adaptor.fitting.settings import QueryTraining
 from adaptor.maps import Map, Sides
-from adaptor.settings import QueryTraining
 from adaptor.training import losses
 from adaptor.vectors import Float32, normalise
 

@@ -10,21 +10,20 @@ from typing import Any
 
 import numpy as np
 
-from adaptor.agreement import GradedJudge
 from adaptor.artifact import Adaptor
 from adaptor.codecs import Int8Codec
 from adaptor.errors import AdaptorError
-from adaptor.judge import NEIGHBOURS, Judge, geometric_mean
-from adaptor.making import Made, Maker, split_queries
+from adaptor.fitting.candidates import Candidate, Maker, split_queries
+from adaptor.fitting.judge import NEIGHBOURS, GradedJudge, Judge, geometric_mean
+from adaptor.fitting.sample import Judgments, Sample, graded, in_memory
+from adaptor.fitting.settings import CandidateName, FitSettings
+from adaptor.fitting.strata import as_labels, hold_out, overlap_by_stratum
+from adaptor.fitting.supervision import LEAST_LABELLED, Supervised, choose_share
+from adaptor.fitting.tuning import Experiment, Trials, Tuned, in_turn, search
 from adaptor.maps import Sides
 from adaptor.metrics import zero_prefixes
-from adaptor.sample import Judgments, Sample, graded, in_memory
-from adaptor.settings import CandidateName, FitSettings
-from adaptor.strata import as_labels, hold_out, overlap_by_stratum
-from adaptor.supervise import LEAST_LABELLED, Supervised, choose_share
 from adaptor.training.workers import Workers
 from adaptor.training.workers.local import LocalWorkers
-from adaptor.tuning import Experiment, Trials, Tuned, in_turn, search
 from adaptor.vectors import Float32, as_embeddings, check_dims
 
 TUNED = "tuned"  # the candidate that is trained with the settings that a search found
@@ -112,7 +111,7 @@ def fit_sample(
         report("truncation keeps more neighbours than SVD: this embedder is nested already, its order is kept")
 
     scores: list[Score] = []
-    made: dict[str, Made] = {}
+    made: dict[str, Candidate] = {}
     skipped: dict[str, str] = {}
     asked_for: dict[str, FitSettings] = dict.fromkeys(settings.candidates, settings)
     tuned: Tuned | None = None

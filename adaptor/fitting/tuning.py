@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from adaptor.errors import AdaptorError
-from adaptor.judge import Judge, geometric_mean
-from adaptor.making import Maker
+from adaptor.fitting.candidates import Maker
+from adaptor.fitting.judge import Judge, geometric_mean
+from adaptor.fitting.sample import in_memory
+from adaptor.fitting.settings import FitSettings, QueryTraining, Training
 from adaptor.maps import Sides
-from adaptor.sample import in_memory
-from adaptor.settings import FitSettings, QueryTraining, Training
 from adaptor.training.workers.local import LocalWorkers
 from adaptor.vectors import Float32
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from adaptor import candidates
 from adaptor.errors import AdaptorError
-from adaptor.judge import Judge
+from adaptor.fitting import closed_forms
+from adaptor.fitting.judge import Judge
+from adaptor.fitting.sample import Fold, Judgments
+from adaptor.fitting.settings import PAPER, CandidateName, FitSettings, QueryTraining, Training
 from adaptor.maps import Map, Sides
-from adaptor.sample import Fold, Judgments
-from adaptor.settings import PAPER, CandidateName, FitSettings, QueryTraining, Training
 from adaptor.training.workers import Workers
 from adaptor.vectors import Float32
 
@@ -30,7 +30,7 @@ ALIKE = 1e-4  # of the largest number: what processors of several kinds may roun
 
 
 @dataclass(frozen=True)
-class Made:
+class Candidate:
     """A candidate: its maps, and how it was trained if it was, so that it can be made again."""
 
     sides: Sides
@@ -42,7 +42,7 @@ class Made:
 class Maker:
     """Makes candidates from `fold` and, where there are any, `queries (q, D)`.
 
-    `damping` is that of `candidates.temper`, one for all candidates of a fit; None finds it in the rows.
+    `damping` is that of `closed_forms.temper`, one for all candidates of a fit; None finds it in the rows.
     What is not trained is found once: `closed_forms` hold it, also for makers that `dataclasses.replace` makes
     of this one. `report` gets a line before what takes long.
     """
@@ -73,7 +73,7 @@ class Maker:
             return f"{rows} rows are too few for an MLP on {width} numbers; tempered_svd stands in"
         return None
 
-    def make(self, name: CandidateName, judge: Judge, nested: bool) -> Made:
+    def make(self, name: CandidateName, judge: Judge, nested: bool) -> Candidate:
         """The candidate, stopped early by `judge` where it is trained."""
         if name == "paper":
             return self._train_on_corpus(PAPER, nested, judge)
@@ -83,10 +83,10 @@ class Maker:
             kinds = [self.settings.query_training.sides] if self.settings.query_training.sides else ["two", "one"]
             tried = [(self._train_on_queries(kind, nested, judge), kind) for kind in kinds]
             best, kind = max(tried, key=lambda pair: pair[0].score or 0.0)
-            return Made(best.sides, best.step, kind)
-        return Made(self.closed(name))
+            return Candidate(best.sides, best.step, kind)
+        return Candidate(self.closed(name))
 
-    def again(self, name: CandidateName, made: Made, nested: bool) -> Sides:
+    def again(self, name: CandidateName, made: Candidate, nested: bool) -> Sides:
         """The candidate made as `made` was, from this maker's sample, to the step it stopped at."""
         if made.step is None:
             return self.closed(name)
@@ -128,10 +128,10 @@ class Maker:
         if name == "query_aware_svd":
             assert self.queries is not None
             self._say_if_long(name, len(self.fold.rows) + len(self.queries))
-            return candidates.query_aware_svd(self.fold.rows, self.queries)
+            return closed_forms.query_aware_svd(self.fold.rows, self.queries)
         if name != "truncation":
             self._say_if_long(name, len(self.fold.rows))
-        return getattr(candidates, name)(self.fold.rows)
+        return getattr(closed_forms, name)(self.fold.rows)
 
     def _say_if_long(self, name: str, rows: int) -> None:
         width = self.fold.rows.shape[1]
@@ -145,14 +145,14 @@ class Maker:
     @cached_property
     def strength(self) -> float:
         """The damping."""
-        return candidates.damping(self.fold.rows) if self.damping is None else self.damping
+        return closed_forms.damping(self.fold.rows) if self.damping is None else self.damping
 
     def _tempered(self, sides: Sides) -> Sides:
-        return candidates.temper(sides, self.fold.rows, self.strength)
+        return closed_forms.temper(sides, self.fold.rows, self.strength)
 
     def _train_on_corpus(
         self, training: Training, nested: bool, judge: Judge | None, stop_at: int | None = None
-    ) -> Made:
+    ) -> Candidate:
         """Listwise or the paper's losses on an MLP; tempered afterwards where the order is SVD's."""
         from adaptor.training.objectives.neighbourhoods import MakeNeighbourhoods
 
@@ -165,7 +165,7 @@ class Maker:
             plain = judge and Judge.of(self.closed("truncation"), judge.rows, judge.side, rows, judge.dims)
             trained = self._run(MakeNeighbourhoods(start, self.dims, training), _schedule(training), plain, stop_at)
             trained_sides, step = trained.sides, trained.step
-        return Made(trained_sides if kept else self._tempered(trained_sides), step)
+        return Candidate(trained_sides if kept else self._tempered(trained_sides), step)
 
     def _start_for_queries(self, kind: str, nested: bool) -> Sides:
         assert self.queries is not None

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from adaptor.fitting.sample import Judgments
 from adaptor.maps import Sides
 from adaptor.metrics import judge, nearest
-from adaptor.sample import Judgments
 from adaptor.vectors import Float32, prefix
 
 LEAST_LABELLED = 40  # judged queries under which nothing is learned from them

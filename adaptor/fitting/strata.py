@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adaptor.errors import AdaptorError
-from adaptor.judge import Judge
+from adaptor.fitting.judge import Judge
 from adaptor.maps import Sides
 from adaptor.vectors import Float32
 

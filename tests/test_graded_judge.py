@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from synthetic import clustered
 
-from adaptor import candidates
-from adaptor.agreement import TEMPERATURE, GradedJudge, agreement
+from adaptor.fitting import closed_forms
+from adaptor.fitting.judge import TEMPERATURE, GradedJudge, agreement
 from adaptor.metrics import judge as labelled
 from adaptor.vectors import normalise
 
@@ -31,14 +31,14 @@ def test_it_is_the_ndcg_of_a_kept_library():
 
 def test_grades_are_how_near_a_row_is_under_the_reference():
     x, asked = clustered(200), clustered(20, seed=3)
-    judge = GradedJudge.of(candidates.truncation(x), asked, "corpus", x, (8,))
+    judge = GradedJudge.of(closed_forms.truncation(x), asked, "corpus", x, (8,))
     cosines = np.sort(normalise(asked) @ normalise(x).T, axis=1)[:, :-11:-1]
     np.testing.assert_allclose(judge.grades, np.exp((cosines - cosines[:, :1]) / TEMPERATURE), rtol=1e-3)
 
 
 def test_the_reference_agrees_with_itself_and_a_prefix_less():
     x, asked = clustered(200), clustered(20, seed=3)
-    itself = candidates.truncation(x)
+    itself = closed_forms.truncation(x)
     kept = GradedJudge.of(itself, asked, "corpus", x, (4, 8, 32)).kept(itself, x)
     assert kept[4] < kept[8] < kept[32] == pytest.approx(1, abs=1e-6)
 
