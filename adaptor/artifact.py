@@ -17,8 +17,8 @@ from safetensors.numpy import save as save_tensors
 
 from adaptor.codecs import Int8Codec
 from adaptor.errors import AdaptorError
-from adaptor.files import open_folder
 from adaptor.maps import Map
+from adaptor.storage import open_folder
 from adaptor.vectors import SHORTEST, Float32, as_embeddings, check_dims
 
 FORMAT = 1

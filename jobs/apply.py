@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from adaptor.cli import ConfigFile, Overrides, example, one_sentence, progress
 from adaptor.config import load_config
+from adaptor.console.app import ConfigFile, Overrides, example, one_sentence, progress
 
 app = typer.Typer(add_completion=False)
 
@@ -22,9 +22,9 @@ def main(
     """Write nested-dimension columns for every row of the source; bad rows are set aside with a reason."""
     with one_sentence("apply"):
         settings = load_config(config, overrides, section="apply")
+        from adaptor.console.summaries import print_applied, print_plan
         from adaptor.spark.apply import apply_table, plan_apply
         from adaptor.spark.session import open_session
-        from adaptor.summaries import print_applied, print_plan
 
         spark = open_session("matryoshka apply", progress=False)
         if dry_run:

@@ -5,8 +5,8 @@ spark-submit jobs/evaluate.py --config conf/quickstart.yaml
 
 import typer
 
-from adaptor.cli import ConfigFile, Overrides, example, one_sentence, progress
 from adaptor.config import load_config
+from adaptor.console.app import ConfigFile, Overrides, example, one_sentence, progress
 
 app = typer.Typer(add_completion=False)
 
@@ -16,9 +16,9 @@ def main(config: ConfigFile, overrides: Overrides = []) -> None:
     """Measure the written columns with queries and judgments, or by neighbours; add the figures to runs."""
     with one_sentence("evaluate"):
         settings = load_config(config, overrides, section="evaluate")
+        from adaptor.console.summaries import print_evaluated
         from adaptor.spark.evaluate import evaluate_table
         from adaptor.spark.session import open_session
-        from adaptor.summaries import print_evaluated
 
         print_evaluated(evaluate_table(open_session("matryoshka evaluate"), settings, progress))
 

@@ -5,8 +5,8 @@ spark-submit jobs/fit.py --config conf/quickstart.yaml
 
 import typer
 
-from adaptor.cli import ConfigFile, Overrides, example, one_sentence, progress
 from adaptor.config import load_config
+from adaptor.console.app import ConfigFile, Overrides, example, one_sentence, progress
 from adaptor.fitting.tuning import require_optuna
 
 app = typer.Typer(add_completion=False)
@@ -19,9 +19,9 @@ def main(config: ConfigFile, overrides: Overrides = []) -> None:
         settings = load_config(config, overrides)
         if settings.fit.tune:
             require_optuna()
+        from adaptor.console.summaries import print_fitted
         from adaptor.spark.fit import fit_table
         from adaptor.spark.session import open_session
-        from adaptor.summaries import print_fitted
 
         print_fitted(fit_table(open_session("matryoshka fit"), settings, progress))
 

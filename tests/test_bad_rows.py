@@ -135,7 +135,7 @@ def test_encode_refuses_a_prefix_of_zeros():
 def test_reasons_are_those_of_the_jobs(spark, kind):
     from synthetic import embeddings_frame
 
-    from adaptor.spark.rows import reason
+    from adaptor.spark.row_checks import reason
 
     edges = [
         [np.float32(1e18), *[0.0] * 31],

@@ -14,7 +14,7 @@ from adaptor.spark.apply import apply_table
 from adaptor.spark.evaluate import evaluate_table
 from adaptor.spark.fit import fit_table
 from adaptor.spark.queries import read_judgments
-from adaptor.spark.rows import legible
+from adaptor.spark.row_checks import legible
 
 QUERIES = 60
 

@@ -9,17 +9,17 @@ from synthetic import clustered, embeddings_frame, save_delta, small_config, wri
 
 import adaptor
 from adaptor import AdaptorError
-from adaptor.cli import console
 from adaptor.config import Sample, load_config
+from adaptor.console.app import console
+from adaptor.console.summaries import print_evaluated, print_fitted
 from adaptor.fitting.settings import FitSettings
 from adaptor.fitting.strata import hold_out, quotas
 from adaptor.spark.apply import apply_table
 from adaptor.spark.evaluate import evaluate_table
 from adaptor.spark.fit import fit_table
-from adaptor.spark.rows import stratum
+from adaptor.spark.row_checks import stratum
 from adaptor.spark.sampling import balanced, materialise, place
 from adaptor.spark.tables import TableRef
-from adaptor.summaries import print_evaluated, print_fitted
 
 LANGUAGES = {"en": 250, "es": 100, "de": 40, None: 10}
 LABELS = [language for language, count in LANGUAGES.items() for _ in range(count)]

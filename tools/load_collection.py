@@ -8,7 +8,7 @@ and grade below a header.
 
 import sys
 
-from adaptor.cli import one_sentence, progress
+from adaptor.console.app import one_sentence, progress
 from adaptor.spark.session import open_session
 
 

@@ -217,7 +217,7 @@ class Kernel:
         return BinaryCodec(column.width).bytes if self.encoding == "binary" else column.width
 
     def _reasons(self, why: NDArray[np.int64]) -> pa.Array:
-        """The reasons in words, the same as those of `adaptor.spark.rows.reason` and one more."""
+        """The reasons in words, the same as those of `adaptor.spark.row_checks.reason` and one more."""
         codes, rows = np.unique(why, return_inverse=True)
         known = {**REASONS, ZERO_PREFIX: f"zero at dim {self.shortest}"}
         texts = [known.get(int(code), f"width {code - WIDTH} instead of {self.adaptor.width}") for code in codes]

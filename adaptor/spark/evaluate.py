@@ -26,7 +26,7 @@ from adaptor.spark.columns import column, full_name
 from adaptor.spark.decoders import prefix_column
 from adaptor.spark.preflight import require_commits
 from adaptor.spark.queries import read_queries, strata_by_id, vectors_by_id
-from adaptor.spark.rows import legible, reason, stratum
+from adaptor.spark.row_checks import legible, reason, stratum
 from adaptor.spark.runs import Figure, Run, record
 from adaptor.spark.sampling import balanced, place, sample
 from adaptor.spark.search import View, exact_search

@@ -14,7 +14,6 @@ from pyspark.sql import SparkSession
 from adaptor.artifact import Adaptor, publish
 from adaptor.card import model_card
 from adaptor.config import Config, QueryLog
-from adaptor.files import require_writable_folder
 from adaptor.fitting.pipeline import fit_sample
 from adaptor.fitting.sample import Fold, Judgments, Sample
 from adaptor.spark.causes import named_causes
@@ -25,6 +24,7 @@ from adaptor.spark.sampling import Materialised, materialise
 from adaptor.spark.session import Clock
 from adaptor.spark.tables import TableRef, require_columns, require_embeddings, require_rows
 from adaptor.spark.trials import as_tasks
+from adaptor.storage import require_writable_folder
 from adaptor.training.workers import Workers
 from adaptor.training.workers.horovod import HorovodWorkers
 from adaptor.training.workers.local import LocalWorkers

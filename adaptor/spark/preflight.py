@@ -5,9 +5,9 @@ from __future__ import annotations
 from pyspark.sql import SparkSession
 
 from adaptor.errors import AdaptorError
-from adaptor.files import require_writable_folder
 from adaptor.spark.delta_log import DeltaLog
 from adaptor.spark.tables import TableRef, refusal
+from adaptor.storage import require_writable_folder
 
 APPEND_ONLY = "delta.appendOnly"
 

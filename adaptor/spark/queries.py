@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 
 from adaptor.errors import AdaptorError
 from adaptor.spark.columns import column, path_of
-from adaptor.spark.rows import legible, reason, stratum
+from adaptor.spark.row_checks import legible, reason, stratum
 from adaptor.spark.tables import TableRef, require_columns, require_embeddings
 from adaptor.vectors import Float32
 

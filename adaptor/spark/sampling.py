@@ -12,11 +12,11 @@ from pyspark.sql import functions as F
 
 from adaptor.config import Sample
 from adaptor.errors import AdaptorError
-from adaptor.files import as_url, open_folder, remove_folder
 from adaptor.fitting.sample import Fold
 from adaptor.fitting.strata import MOST_STRATA, Labels, check_count, quotas
 from adaptor.spark.columns import column
-from adaptor.spark.rows import common_width, count_reasons, legible, reason, stratum
+from adaptor.spark.row_checks import common_width, count_reasons, legible, reason, stratum
+from adaptor.storage import as_url, open_folder, remove_folder
 from adaptor.training.batches import Batches, gather
 from adaptor.training.batches.arrow import ArrowBatches
 from adaptor.training.batches.petastorm import PetastormBatches

@@ -18,12 +18,12 @@ from pyspark.sql import DataFrame, DataFrameWriterV2, SparkSession
 from pyspark.sql.types import StructType
 
 from adaptor.errors import AdaptorError
-from adaptor.files import is_url
 from adaptor.spark import names
 from adaptor.spark.columns import path_of
 from adaptor.spark.delta_log import DeltaLog
 from adaptor.spark.names import quoted
 from adaptor.spark.vector_types import EMBEDDINGS, is_embeddings, type_name, way_out
+from adaptor.storage import is_url
 
 
 @dataclass(frozen=True)

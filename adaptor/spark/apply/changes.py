@@ -16,14 +16,14 @@ from adaptor.spark.apply.engines.direct import UNIT_BYTES
 from adaptor.spark.apply.engines.frames import bad_rows, by_arrow
 from adaptor.spark.apply.feed import Found, last_words, look_at, new_rows
 from adaptor.spark.apply.full import Written, build
+from adaptor.spark.apply.request import Work
 from adaptor.spark.apply.staging import BAD_ROWS
 from adaptor.spark.apply.target import BUILD, MARKS, SOURCE_COLUMNS, VERSION, provenance, require_replaceable
-from adaptor.spark.apply.work import Work
 from adaptor.spark.causes import lost_files
 from adaptor.spark.columns import field_of
 from adaptor.spark.delta_log import Conflict, DeltaLog
 from adaptor.spark.names import quoted
-from adaptor.spark.rows import count_reasons, legible, told
+from adaptor.spark.row_checks import count_reasons, legible, told
 from adaptor.spark.tables import first_line, make_table
 
 FEED = "delta.enableChangeDataFeed"

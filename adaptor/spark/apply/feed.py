@@ -8,7 +8,7 @@ from typing import Any
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from adaptor.spark.apply.work import Work
+from adaptor.spark.apply.request import Work
 from adaptor.spark.columns import column
 
 

@@ -10,10 +10,11 @@ from functools import partial
 from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 
+from adaptor.console.progress import Bar
 from adaptor.errors import AdaptorError
-from adaptor.progress import Bar
 from adaptor.spark.apply.engines import ENGINES
 from adaptor.spark.apply.engines.choice import choose
+from adaptor.spark.apply.request import Work
 from adaptor.spark.apply.staging import BAD_ROWS, CHUNK_BYTES, Chunk, Staging, cut
 from adaptor.spark.apply.target import (
     VERSION,
@@ -22,10 +23,9 @@ from adaptor.spark.apply.target import (
     target_definition,
     target_location,
 )
-from adaptor.spark.apply.work import Work
 from adaptor.spark.causes import lost_files, require_files
 from adaptor.spark.delta_log import Conflict, DeltaLog, Snapshot
-from adaptor.spark.rows import count_reasons, told
+from adaptor.spark.row_checks import count_reasons, told
 from adaptor.spark.tables import require_rows, write_table
 
 ROUNDS, SLOT_BYTES = 8, 128 << 20  # a chunk: so many rounds of all task slots, each with so much of the source

@@ -13,9 +13,9 @@ from adaptor.config import Config
 from adaptor.layout import bytes_of
 from adaptor.spark.apply.changes import apply_changes
 from adaptor.spark.apply.full import Written, build
+from adaptor.spark.apply.request import Work, open_work, require_writable
 from adaptor.spark.apply.stream import apply_stream
 from adaptor.spark.apply.target import make_view
-from adaptor.spark.apply.work import Work, open_work, require_writable
 from adaptor.spark.causes import named_causes
 from adaptor.spark.runs import Figure, Run, record
 from adaptor.spark.session import Clock

@@ -10,18 +10,18 @@ from uuid import uuid4
 from pyspark.sql import SparkSession
 
 from adaptor.config import Config
-from adaptor.files import as_url
 from adaptor.layout import bytes_of
 from adaptor.spark.apply.engines import ENGINES
 from adaptor.spark.apply.engines.choice import choose
 from adaptor.spark.apply.full import chunk_bytes
+from adaptor.spark.apply.request import Work, open_work, require_writable
 from adaptor.spark.apply.staging import Chunk, Staging, cut
 from adaptor.spark.apply.target import target_definition
-from adaptor.spark.apply.work import Work, open_work, require_writable
 from adaptor.spark.causes import named_causes
 from adaptor.spark.delta_log import DataFile, Snapshot
 from adaptor.spark.session import Clock
 from adaptor.spark.tables import TableRef
+from adaptor.storage import as_url
 
 MEASURED_BYTES = 256 << 20  # of source files, at most one file more
 

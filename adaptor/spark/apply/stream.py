@@ -10,8 +10,8 @@ from pyspark.sql import functions as F
 
 from adaptor.spark.apply.changes import broken_feed, held_version, is_lost, merge_changes
 from adaptor.spark.apply.full import Written, build
+from adaptor.spark.apply.request import Work
 from adaptor.spark.apply.target import BUILD, VERSION
-from adaptor.spark.apply.work import Work
 from adaptor.spark.delta_log import DeltaLog
 
 MOST_FILES = 2**31 - 1

@@ -25,7 +25,7 @@ from adaptor.codecs import BinaryCodec
 from adaptor.encode.kernel import Kernel
 from adaptor.errors import AdaptorError
 from adaptor.layout import Nested
-from adaptor.spark.apply.work import Work
+from adaptor.spark.apply.request import Work
 from adaptor.spark.columns import field_of
 from adaptor.spark.decoders import prefix_sql
 from adaptor.spark.delta_log import Definition, Snapshot

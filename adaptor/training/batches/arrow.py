@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from adaptor.files import open_folder
+from adaptor.storage import open_folder
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adaptor.errors import AdaptorError
-from adaptor.files import is_local, open_folder
+from adaptor.storage import is_local, open_folder
 
 if TYPE_CHECKING:
     from torch import Tensor

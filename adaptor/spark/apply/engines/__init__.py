@@ -7,8 +7,8 @@ from functools import partial
 
 from adaptor.spark.apply.engines import direct
 from adaptor.spark.apply.engines.frames import by_arrow, by_udf, write_frame
+from adaptor.spark.apply.request import Work
 from adaptor.spark.apply.staging import Chunk, Staging
-from adaptor.spark.apply.work import Work
 from adaptor.spark.delta_log import Snapshot, Transaction
 
 Engine = Callable[[Work, Snapshot, Chunk, Staging, Transaction], int]

@@ -9,7 +9,7 @@ from pyspark.sql.types import StructType
 from adaptor.errors import AdaptorError
 from adaptor.spark.apply.engines import direct
 from adaptor.spark.apply.engines.writing import on_shared_folders, why_not
-from adaptor.spark.apply.work import Work
+from adaptor.spark.apply.request import Work
 from adaptor.spark.columns import field_of
 from adaptor.spark.delta_log import Definition, Snapshot
 

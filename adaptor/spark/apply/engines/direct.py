@@ -14,15 +14,15 @@ from pyspark.sql.pandas.types import to_arrow_type
 from pyspark.sql.types import ByteType, IntegerType, LongType, ShortType, StringType
 
 from adaptor.errors import AdaptorError
-from adaptor.files import is_url
 from adaptor.spark.apply.engines.frames import by_arrow, write_frame
 from adaptor.spark.apply.engines.parquet import Output, Split, adapt_splits
 from adaptor.spark.apply.engines.reading import Reading
 from adaptor.spark.apply.engines.writing import added, kept_schema
+from adaptor.spark.apply.request import Work
 from adaptor.spark.apply.staging import Chunk, Staging
-from adaptor.spark.apply.work import Work
 from adaptor.spark.columns import field_of
 from adaptor.spark.delta_log import DataFile, Snapshot, Transaction
+from adaptor.storage import is_url
 
 UNIT_BYTES = 128 << 20  # of source files, an output file, at most: what Spark gives a task too
 LEAST_UNIT_BYTES = 32 << 20  # smaller files only where there is no more

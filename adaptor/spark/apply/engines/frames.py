@@ -14,11 +14,11 @@ from pyspark.sql.types import StringType, StructField, StructType
 from adaptor.encode.kernel import Kernel
 from adaptor.spark.apply.engines.parquet import with_null_ids
 from adaptor.spark.apply.engines.writing import kept_schema, on_shared_folders, why_not, write_by_tasks
+from adaptor.spark.apply.request import Work
 from adaptor.spark.apply.staging import Chunk, Staging
-from adaptor.spark.apply.work import Work
 from adaptor.spark.delta_log import DataFile, Snapshot, Transaction
 from adaptor.spark.names import quoted
-from adaptor.spark.rows import legible
+from adaptor.spark.row_checks import legible
 from adaptor.spark.udf import adapt_udf, nested_type
 
 Write = Callable[[Work, DataFrame, Transaction], Sequence[DataFile]]

@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as parquet
 
 from adaptor.encode.kernel import Kernel
-from adaptor.files import is_local, open_folder
 from adaptor.spark.apply.engines.reading import Reading, Unlike, as_table_has_it, columns_of
+from adaptor.storage import is_local, open_folder
 
 READ_BUFFER = 1 << 18  # pages are read as they are needed, not whole row groups
 GROUP_BYTES = 16 << 20  # of rows in memory that become a row group

@@ -28,8 +28,8 @@ from pyspark.sql.types import (
 )
 
 from adaptor.spark.apply.engines.parquet import ParquetFile, Written
+from adaptor.spark.apply.request import Work
 from adaptor.spark.apply.target import MAPPING, OURS
-from adaptor.spark.apply.work import Work
 from adaptor.spark.delta_log import DataFile, Definition
 
 Adapt = Callable[[Iterable[pa.RecordBatch]], Iterable[pa.RecordBatch]]

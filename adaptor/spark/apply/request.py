@@ -20,7 +20,7 @@ from adaptor.errors import AdaptorError
 from adaptor.spark.columns import column, full_name
 from adaptor.spark.delta_log import DataFile, DeltaLog, Snapshot
 from adaptor.spark.preflight import require_commits
-from adaptor.spark.rows import shares_of_widths
+from adaptor.spark.row_checks import shares_of_widths
 from adaptor.spark.tables import TableRef, require_columns, require_embeddings, require_rows, restricted
 
 RARE = 0.05  # share of the vectors under which the artifact's width is not this table's

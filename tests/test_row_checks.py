@@ -7,7 +7,7 @@ import pytest
 from synthetic import embeddings_frame
 
 from adaptor.errors import AdaptorError
-from adaptor.spark.rows import common_width, count_reasons, reason, stratum
+from adaptor.spark.row_checks import common_width, count_reasons, reason, stratum
 
 GOOD = [0.6, 0.0, 0.8]
 BAD = {

@@ -10,8 +10,8 @@ from synthetic import clustered, embeddings_frame
 from adaptor import Adaptor, AdaptorError
 from adaptor.artifact import publish
 from adaptor.config import Sample
-from adaptor.files import as_url, open_folder, remove_folder
 from adaptor.spark.sampling import materialise
+from adaptor.storage import as_url, open_folder, remove_folder
 from adaptor.training.batches import gather
 from adaptor.training.batches.arrow import ArrowBatches
 from adaptor.training.batches.petastorm import PetastormBatches

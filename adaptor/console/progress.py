@@ -8,7 +8,7 @@ from collections.abc import Callable
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from adaptor.cli import console
+from adaptor.console.app import console
 
 LINE_SECONDS = 30  # where there is no terminal: between one line and the next
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
-from adaptor.cli import console
+from adaptor.console.app import console
 
 GIB = 1 << 30
 
