@@ -16,7 +16,7 @@ from adaptor.spark.apply.engines.direct import UNIT_BYTES
 from adaptor.spark.apply.engines.frames import bad_rows, by_arrow
 from adaptor.spark.apply.feed import Found, last_words, look_at, new_rows
 from adaptor.spark.apply.full import Written, build
-from adaptor.spark.apply.request import Work
+from adaptor.spark.apply.request import Request
 from adaptor.spark.apply.staging import BAD_ROWS
 from adaptor.spark.apply.target import BUILD, MARKS, SOURCE_COLUMNS, VERSION, provenance, require_replaceable
 from adaptor.spark.causes import lost_files
@@ -29,29 +29,29 @@ from adaptor.spark.tables import first_line, make_table
 FEED = "delta.enableChangeDataFeed"
 
 
-def apply_changes(work: Work, report: Callable[[str], None]) -> Written:
+def apply_changes(request: Request, report: Callable[[str], None]) -> Written:
     """Merge inserts, updates and deletes since the last version applied; build the target where there is none.
 
     Raises `AdaptorError` where the change feed is off or its files are gone, where an id stands for
     several rows, and where the counts do not add up.
     """
-    last = held_version(work, report)
+    last = held_version(request, report)
     if last is None:
-        return build(work, report)
-    now = int(work.source.version or 0)
+        return build(request, report)
+    now = int(request.source.version or 0)
     if now == last:
-        report(f"{work.target.where} holds {work.source} already: nothing to do")
+        report(f"{request.target.where} holds {request.source} already: nothing to do")
         return Written(now, 0, {}, 0)
-    report(f"merging the changes of versions {last + 1} to {now} into {work.target.where}")
+    report(f"merging the changes of versions {last + 1} to {now} into {request.target.where}")
     try:
-        changes = work.snapshot().changes(since=last + 1)
+        changes = request.snapshot().changes(since=last + 1)
     except (PySparkException, Py4JJavaError) as error:
-        raise broken_feed(work, last, error) from error
+        raise broken_feed(request, last, error) from error
     try:
-        return merge_changes(work, changes, (last, now), once=None)
+        return merge_changes(request, changes, (last, now), once=None)
     except (PySparkException, Py4JError) as error:
         if is_lost(error):
-            raise broken_feed(work, last, error) from error
+            raise broken_feed(request, last, error) from error
         raise
 
 
@@ -60,62 +60,64 @@ def is_lost(error: Exception) -> bool:
     return lost_files(error) or "DELTA_MISSING_CHANGE_DATA" in str(error)
 
 
-def broken_feed(work: Work, last: int, error: Exception) -> AdaptorError:
+def broken_feed(request: Request, last: int, error: Exception) -> AdaptorError:
     """What to say where changes can't be read."""
     return AdaptorError(
-        f"the change feed of {work.source.where} can't be followed from version {last + 1} ({first_line(error)}); "
+        f"the change feed of {request.source.where} can't be followed from version {last + 1} ({first_line(error)}); "
         "run once with apply.mode=full"
     )
 
 
-def held_version(work: Work, report: Callable[[str], None]) -> int | None:
+def held_version(request: Request, report: Callable[[str], None]) -> int | None:
     """The source version that the target holds; None where it must be built first.
 
     Raises `AdaptorError` where changes can't be followed from there.
     """
-    held = _target(work).snapshot() if work.target.exists(work.spark) else None
+    held = _target(request).snapshot() if request.target.exists(request.spark) else None
     properties = held.properties if held else {}
     if held is None or not properties or (BUILD not in properties and "matryoshka.source" in properties):
-        report(f"there is no {work.target.where} yet: it is built from all rows")
+        report(f"there is no {request.target.where} yet: it is built from all rows")
         return None
-    require_replaceable(work, properties)
-    if properties["matryoshka.key"] != work.key:
-        if work.settings.rebuild:
+    require_replaceable(request, properties)
+    if properties["matryoshka.key"] != request.key:
+        if request.settings.rebuild:
             return None
         raise AdaptorError(
-            f"{work.target.where} was written with other carried columns, another source.where or apply.bad_rows, or "
-            "from another table that stood in the source's place; "
+            f"{request.target.where} was written with other carried columns, another source.where or apply.bad_rows, "
+            "or from another table that stood in the source's place; "
             "set apply.rebuild=true to replace it in one commit"
         )
-    source = work.snapshot()
+    source = request.snapshot()
     if source.properties.get(FEED) != "true":
         raise AdaptorError(
-            f"{work.source.where} keeps no change feed; switch it on by ALTER TABLE {work.source.identifier} "
+            f"{request.source.where} keeps no change feed; switch it on by ALTER TABLE {request.source.identifier} "
             f"SET TBLPROPERTIES ('{FEED}' = 'true') and run once with apply.mode=full"
         )
     then = {field.name: field.dataType.simpleString() for field in held.schema}
-    kinds = {name: field_of(source.schema, name).dataType.simpleString() for name in work.kept}
-    changed = [f"{name} is {kinds[name]} now" for name in work.kept if then.get(name) != kinds[name]]
+    kinds = {name: field_of(source.schema, name).dataType.simpleString() for name in request.kept}
+    changed = [f"{name} is {kinds[name]} now" for name in request.kept if then.get(name) != kinds[name]]
     if changed:
-        if work.settings.rebuild:
+        if request.settings.rebuild:
             return None
         raise AdaptorError(
-            f"{work.target.where} has the columns of {work.source.where} as they were, and {', '.join(changed)}; "
+            f"{request.target.where} has the columns of {request.source.where} as they were, and {', '.join(changed)}; "
             "set apply.rebuild=true to replace it in one commit"
         )
-    last, now = int(properties[VERSION]), int(work.source.version or 0)
+    last, now = int(properties[VERSION]), int(request.source.version or 0)
     if now < last:
         raise AdaptorError(
-            f"{work.target.where} holds version {last} of {work.source.where}, and version {now} is older; "
+            f"{request.target.where} holds version {last} of {request.source.where}, and version {now} is older; "
             "set apply.mode=full to go back"
         )
     gained = [name for name in source.schema.names if name not in json.loads(properties[SOURCE_COLUMNS])]
     if gained:
-        report(f"new columns of {work.source.where} are not carried: {', '.join(gained)}")
+        report(f"new columns of {request.source.where} are not carried: {', '.join(gained)}")
     return last
 
 
-def merge_changes(work: Work, changes: DataFrame, versions: tuple[int, int], once: tuple[str, int] | None) -> Written:
+def merge_changes(
+    request: Request, changes: DataFrame, versions: tuple[int, int], once: tuple[str, int] | None
+) -> Written:
     """Merge a piece of the change feed into quarantine and target, the latter in one commit.
 
     `versions` of the source are the one that the target holds and the one that it will: the commit
@@ -125,47 +127,47 @@ def merge_changes(work: Work, changes: DataFrame, versions: tuple[int, int], onc
     adapted; ids say all the rest. Raises `AdaptorError` when another run merges meanwhile.
     """
     since, version = versions
-    log = _target(work)
+    log = _target(request)
     with ExitStack() as stack:
-        last = stack.enter_context(_cached(last_words(work, changes)))
+        last = stack.enter_context(_cached(last_words(request, changes)))
         found = look_at(last)
-        new = new_rows(work, changes, last, found)
-        _require_mergeable(work, found, new)
+        new = new_rows(request, changes, last, found)
+        _require_mergeable(request, found, new)
         try:
-            _switch_on_marks(work, log)
+            _switch_on_marks(request, log)
             transaction = log.start()
             before = transaction.before
             if int(before.properties[VERSION]) != since or (once and transaction.seen(*once)):
-                raise _meanwhile(work)
+                raise _meanwhile(request)
             rows = before.rows
             if rows is None:
                 raise AdaptorError(
-                    f"{work.target.where} has files without statistics, so its rows can't be counted; "
+                    f"{request.target.where} has files without statistics, so its rows can't be counted; "
                     "run once with apply.mode=full and apply.rebuild=true"
                 )
-            near = [f for f in before.files if found.ids and f.may_hold(work.columns.id, found.low, found.high)]
-            old = stack.enter_context(_cached(_places(work, before.read(near), last)))
-            replaced = _one_each(work, old)
+            near = [f for f in before.files if found.ids and f.may_hold(request.columns.id, found.low, found.high)]
+            old = stack.enter_context(_cached(_places(request, before.read(near), last)))
+            replaced = _one_each(request, old)
             transaction.define(before.definition.having({VERSION: str(version)}))
-            files = by_arrow(work, new.coalesce(_files(work, found)), transaction)
+            files = by_arrow(request, new.coalesce(_files(request, found)), transaction)
             written = sum(file.rows or 0 for file in files)
-            some_bad = work.keeps_bad or written < found.there
-            bad = stack.enter_context(_cached(bad_rows(work.kernel, new))) if some_bad else None
+            some_bad = request.keeps_bad or written < found.there
+            bad = stack.enter_context(_cached(bad_rows(request.kernel, new))) if some_bad else None
             counted = {} if bad is None else count_reasons(bad)
             if counted:
-                work.require_width()
-            _require_allowed(work, counted)
-            if work.lists_bad:
-                _merge_quarantine(work, last, bad, f"merge after {since} into {before.version}", version)
-            _require_counts(work.at(version), rows - replaced + written)
+                request.require_width()
+            _require_allowed(request, counted)
+            if request.lists_bad:
+                _merge_quarantine(request, last, bad, f"merge after {since} into {before.version}", version)
+            _require_counts(request.at(version), rows - replaced + written)
             removed = 0 if found.there == found.ids else old.where("NOT there").count()
-            if bad is not None and not work.keeps_bad:
+            if bad is not None and not request.keeps_bad:
                 removed += old.join(bad, "id", "left_semi").count()
             transaction.remove_rows(old.select("file", "row"), near)
-            transaction.commit(provenance(work.at(version)))
+            transaction.commit(provenance(request.at(version)))
         except Conflict as error:
-            raise _meanwhile(work) from error
-    return Written(version, written, counted, sum(counted.values()) if work.lists_bad else 0, removed=removed)
+            raise _meanwhile(request) from error
+    return Written(version, written, counted, sum(counted.values()) if request.lists_bad else 0, removed=removed)
 
 
 @contextmanager
@@ -178,7 +180,7 @@ def _cached(rows: DataFrame) -> Iterator[DataFrame]:
         rows.unpersist()
 
 
-def _switch_on_marks(work: Work, log: DeltaLog) -> None:
+def _switch_on_marks(request: Request, log: DeltaLog) -> None:
     """Deletion vectors for a target that a full run built: rows have no place to be found at before."""
     transaction = log.start()
     before = transaction.before
@@ -187,82 +189,82 @@ def _switch_on_marks(work: Work, log: DeltaLog) -> None:
         transaction.commit({})
 
 
-def _files(work: Work, found: Found) -> int:
+def _files(request: Request, found: Found) -> int:
     """How many files the new rows make: a night's changes are few, and small files add up."""
-    return 1 + found.ids * 4 * work.kernel.adaptor.width // UNIT_BYTES
+    return 1 + found.ids * 4 * request.kernel.adaptor.width // UNIT_BYTES
 
 
-def _target(work: Work) -> DeltaLog:
-    return DeltaLog(work.spark, work.target.location(work.spark))
+def _target(request: Request) -> DeltaLog:
+    return DeltaLog(request.spark, request.target.location(request.spark))
 
 
-def _meanwhile(work: Work) -> AdaptorError:
-    return AdaptorError(f"another run merges changes into {work.target.where}; when it has ended, run apply again")
+def _meanwhile(request: Request) -> AdaptorError:
+    return AdaptorError(f"another run merges changes into {request.target.where}; when it has ended, run apply again")
 
 
-def _require_counts(work: Work, after: int) -> None:
+def _require_counts(request: Request, after: int) -> None:
     """`AdaptorError` unless source rows = quarantined rows + the rows that the target has `after` this merge."""
-    total = work.count(work.snapshot())
-    listed = work.lists_bad and work.quarantine.exists(work.spark)
-    bad = work.quarantine.read(work.spark).count() if listed else 0
+    total = request.count(request.snapshot())
+    listed = request.lists_bad and request.quarantine.exists(request.spark)
+    bad = request.quarantine.read(request.spark).count() if listed else 0
     if after + bad != total:
         raise AdaptorError(
-            f"{work.source} has {total} rows, but {work.target.where} would have {after} and its quarantine {bad}; "
-            f"{work.target.where} is as it was: run once with apply.mode=full and apply.rebuild=true"
+            f"{request.source} has {total} rows, but {request.target.where} would have {after} and its quarantine "
+            f"{bad}; {request.target.where} is as it was: run once with apply.mode=full and apply.rebuild=true"
         )
 
 
-def _require_mergeable(work: Work, found: Found, new: DataFrame) -> None:
+def _require_mergeable(request: Request, found: Found, new: DataFrame) -> None:
     if found.nulls:
-        raise AdaptorError(f"{work.source.where} has changed rows without an id; run with apply.mode=full")
+        raise AdaptorError(f"{request.source.where} has changed rows without an id; run with apply.mode=full")
     if found.fed > found.there and new.count() > found.there:
-        raise _not_unique(work)
+        raise _not_unique(request)
 
 
-def _require_allowed(work: Work, bad_rows: dict[str, int]) -> None:
-    if bad_rows and work.settings.bad_rows == "fail":
-        raise AdaptorError(f"the changes of {work.source} hold bad rows ({told(bad_rows)}); mend them")
+def _require_allowed(request: Request, bad_rows: dict[str, int]) -> None:
+    if bad_rows and request.settings.bad_rows == "fail":
+        raise AdaptorError(f"the changes of {request.source} hold bad rows ({told(bad_rows)}); mend them")
 
 
-def _not_unique(work: Work) -> AdaptorError:
+def _not_unique(request: Request) -> AdaptorError:
     """Nobody could tell which of the rows changed."""
     return AdaptorError(
-        f"an id of {work.source.where} stands for several rows, so changes can't be followed; "
+        f"an id of {request.source.where} stands for several rows, so changes can't be followed; "
         "make ids unique, or run with apply.mode=full"
     )
 
 
-def _places(work: Work, target: DataFrame, last: DataFrame) -> DataFrame:
+def _places(request: Request, target: DataFrame, last: DataFrame) -> DataFrame:
     """Where rows of the target have changed ids: `id, there, file, row`."""
     ids = target.select(
-        F.col(quoted(work.columns.id)).alias("id"),
+        F.col(quoted(request.columns.id)).alias("id"),
         F.col("_metadata.file_path").alias("file"),
         F.col("_metadata.row_index").alias("row"),
     )
     return ids.join(last.select("id", "there"), "id")
 
 
-def _one_each(work: Work, old: DataFrame) -> int:
+def _one_each(request: Request, old: DataFrame) -> int:
     """How many rows of the target have changed ids; `AdaptorError` where an id stands for several of them."""
     rows, ids = old.agg(F.count("*"), F.count_distinct("id")).collect()[0]
     if rows > ids:
-        raise _not_unique(work)
+        raise _not_unique(request)
     return int(rows)
 
 
-def _merge_quarantine(work: Work, last: DataFrame, bad: DataFrame | None, merge: str, version: int) -> None:
+def _merge_quarantine(request: Request, last: DataFrame, bad: DataFrame | None, merge: str, version: int) -> None:
     """Changed rows leave the quarantine, or come into it, or stay with their new reason.
 
     `merge` is what runs have in common that merge at once, `version` the source's that this one merges up to.
     """
     if bad is not None:
-        make_table(work.spark, work.quarantine, BAD_ROWS, provenance(work))
-    elif not work.quarantine.exists(work.spark):
+        make_table(request.spark, request.quarantine, BAD_ROWS, provenance(request))
+    elif not request.quarantine.exists(request.spark):
         return
-    transaction = DeltaLog(work.spark, work.quarantine.location(work.spark)).start()
+    transaction = DeltaLog(request.spark, request.quarantine.location(request.spark)).start()
     before = transaction.before
     if transaction.last(merge) > version:
-        raise _meanwhile(work)
+        raise _meanwhile(request)
     if transaction.seen(merge, version):
         return
     text = legible(last, "id").cast("string").alias("id")
@@ -273,4 +275,4 @@ def _merge_quarantine(work: Work, last: DataFrame, bad: DataFrame | None, merge:
         return
     transaction.remove_all()
     transaction.write(listed)
-    transaction.commit(provenance(work.at(version)))
+    transaction.commit(provenance(request.at(version)))

@@ -8,40 +8,40 @@ from typing import Any
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from adaptor.spark.apply.request import Work
+from adaptor.spark.apply.request import Request
 from adaptor.spark.columns import column
 
 
-def _fed(work: Work, changes: DataFrame) -> DataFrame:
+def _fed(request: Request, changes: DataFrame) -> DataFrame:
     """The change feed, and `__there`: whether the row is among the source's afterwards.
 
     What a row was before an update says that its id is gone, unless a row of the same commit has it too.
     """
     there = ~F.col("_change_type").isin("delete", "update_preimage")
-    if work.columns.where is not None:
-        there = there & F.coalesce(F.expr(work.columns.where), F.lit(False))
+    if request.columns.where is not None:
+        there = there & F.coalesce(F.expr(request.columns.where), F.lit(False))
     return changes.select("*", there.alias("__there"))
 
 
-def last_words(work: Work, changes: DataFrame) -> DataFrame:
+def last_words(request: Request, changes: DataFrame) -> DataFrame:
     """The last word on each id: `id, version, there, fed`.
 
     An id that was deleted and inserted in one commit is there. `fed` is how many rows the feed has for it.
     """
     # One number of both, as Spark aggregates numbers without sorting rows or making objects of them.
     word = 2 * F.col("_commit_version") + F.col("__there").cast("long")
-    ids = _fed(work, changes).select(column(changes, work.columns.id).alias("id"), word.alias("word"))
+    ids = _fed(request, changes).select(column(changes, request.columns.id).alias("id"), word.alias("word"))
     last = ids.groupBy("id").agg(F.max("word").alias("word"), F.sum(F.col("word") % 2).alias("fed"))
     return last.select("id", F.shiftright("word", 1).alias("version"), (F.col("word") % 2 == 1).alias("there"), "fed")
 
 
-def new_rows(work: Work, changes: DataFrame, last: DataFrame, found: Found) -> DataFrame:
+def new_rows(request: Request, changes: DataFrame, last: DataFrame, found: Found) -> DataFrame:
     """The rows that the target gets: `kept, id, embedding`."""
-    rows = _fed(work, changes).where("__there")
+    rows = _fed(request, changes).where("__there")
     if found.fed == found.there:
-        return work.prepared(rows)
+        return request.prepared(rows)
     named = last.where("there").select("id", F.col("version").alias("_commit_version"))
-    return work.prepared(rows, "_commit_version").join(named, ["id", "_commit_version"]).drop("_commit_version")
+    return request.prepared(rows, "_commit_version").join(named, ["id", "_commit_version"]).drop("_commit_version")
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from adaptor.console.progress import Bar
 from adaptor.errors import AdaptorError
 from adaptor.spark.apply.engines import ENGINES
 from adaptor.spark.apply.engines.choice import choose
-from adaptor.spark.apply.request import Work
+from adaptor.spark.apply.request import Request
 from adaptor.spark.apply.staging import BAD_ROWS, CHUNK_BYTES, Chunk, Staging, cut
 from adaptor.spark.apply.target import (
     VERSION,
@@ -42,41 +42,41 @@ class Written:
     removed: int = 0
 
 
-def build(work: Work, report: Callable[[str], None]) -> Written:
+def build(request: Request, report: Callable[[str], None]) -> Written:
     """Write every row of the source at its version and publish; goes on with a build that was cut off.
 
     Raises `AdaptorError` when the target may not be replaced, when bad rows are not allowed, when
     the source's files are gone, and when the counts do not add up: the target is then as before.
     """
-    location = target_location(work)
-    target = DeltaLog(work.spark, location)
+    location = target_location(request)
+    target = DeltaLog(request.spark, location)
     before = target.snapshot()
     if before.version >= 0:
-        require_replaceable(work, before.properties)
-        if not work.settings.rebuild and _holds(before, work):
-            report(f"{work.target.where} holds {work.source} by this artifact already: nothing to do")
+        require_replaceable(request, before.properties)
+        if not request.settings.rebuild and _holds(before, request):
+            report(f"{request.target.where} holds {request.source} by this artifact already: nothing to do")
             return Written(int(before.properties[VERSION]), 0, {}, 0)
     try:
-        work, staging = _begin(work, location, report)
-        with _giving_up_lost_files(work, staging):
-            return _build(work, staging, location, report)
+        request, staging = _begin(request, location, report)
+        with _giving_up_lost_files(request, staging):
+            return _build(request, staging, location, report)
     except (PySparkException, Py4JError, OSError) as error:
         if "No space left on device" in str(error):
             raise AdaptorError(
-                f"no space left on device while {work.target.where} was written: make room there, and where "
+                f"no space left on device while {request.target.where} was written: make room there, and where "
                 "spark.local.dir lies; the table is as it was, and apply, run again, goes on where it stopped"
             ) from error
         raise
 
 
-def _holds(target: Snapshot, work: Work) -> bool:
+def _holds(target: Snapshot, request: Request) -> bool:
     """Whether nothing has changed since the target was published; in place that was the source's last commit."""
-    applied = target.version - 1 if work.in_place else work.source.version
-    return (target.properties.get("matryoshka.key"), target.properties.get(VERSION)) == (work.key, str(applied))
+    applied = target.version - 1 if request.in_place else request.source.version
+    return (target.properties.get("matryoshka.key"), target.properties.get(VERSION)) == (request.key, str(applied))
 
 
 @contextmanager
-def _giving_up_lost_files(work: Work, staging: Staging) -> Iterator[None]:
+def _giving_up_lost_files(request: Request, staging: Staging) -> Iterator[None]:
     """Give the build up, and say so, where files that it reads are no longer there."""
     try:
         yield
@@ -84,114 +84,121 @@ def _giving_up_lost_files(work: Work, staging: Staging) -> Iterator[None]:
         if not lost_files(error):
             raise
         staging.abandon()
-        asked = work.columns.version is not None
-        newest = DeltaLog(work.spark, work.source.location(work.spark)).snapshot().version
-        if asked or newest == work.source.version:  # beginning anew would read the same
-            require_files(work.spark, work.source, asked)
+        asked = request.columns.version is not None
+        newest = DeltaLog(request.spark, request.source.location(request.spark)).snapshot().version
+        if asked or newest == request.source.version:  # beginning anew would read the same
+            require_files(request.spark, request.source, asked)
         raise AdaptorError(
-            f"files of {work.source}, or of this build, are gone: a table was vacuumed while its rows were adapted; "
-            f"{work.target.where} is as it was: run apply again, it begins anew with the latest version"
+            f"files of {request.source}, or of this build, are gone: a table was vacuumed while its rows were adapted; "
+            f"{request.target.where} is as it was: run apply again, it begins anew with the latest version"
         ) from error
 
 
-def _begin(work: Work, location: str, report: Callable[[str], None]) -> tuple[Work, Staging]:
-    """The staging of this work: of an unfinished build, with the version it began with, or a new one."""
-    staging = Staging(work.spark, location, work.key)
-    fixed = work.columns.version is not None or work.in_place
+def _begin(request: Request, location: str, report: Callable[[str], None]) -> tuple[Request, Staging]:
+    """The staging of this request: of an unfinished build, with the version it began with, or a new one."""
+    staging = Staging(request.spark, location, request.key)
+    fixed = request.columns.version is not None or request.in_place
     while True:
         version = staging.join()
-        if version is not None and (version == work.source.version or not fixed):
-            if version != work.source.version:
-                report(f"going on with the build of version {version}; the source is at {work.source.version} by now")
-            return work.at(version), staging
-        source, size = work.snapshot(), chunk_bytes(work)
-        if staging.begin(target_definition(work, source), size, alone=len(cut(source.files, size)) <= 1):
-            return work, staging
+        if version is not None and (version == request.source.version or not fixed):
+            if version != request.source.version:
+                report(
+                    f"going on with the build of version {version}; the source is at {request.source.version} by now"
+                )
+            return request.at(version), staging
+        source, size = request.snapshot(), chunk_bytes(request)
+        if staging.begin(target_definition(request, source), size, alone=len(cut(source.files, size)) <= 1):
+            return request, staging
 
 
-def chunk_bytes(work: Work) -> int:
+def chunk_bytes(request: Request) -> int:
     """How much of the source goes into one commit."""
-    return work.settings.chunk_bytes or ROUNDS * work.spark.sparkContext.defaultParallelism * SLOT_BYTES
+    return request.settings.chunk_bytes or ROUNDS * request.spark.sparkContext.defaultParallelism * SLOT_BYTES
 
 
-def _build(work: Work, staging: Staging, location: str, report: Callable[[str], None]) -> Written:
-    source = work.snapshot()
-    engine = choose(work, source, staging.definition, location, report)
+def _build(request: Request, staging: Staging, location: str, report: Callable[[str], None]) -> Written:
+    source = request.snapshot()
+    engine = choose(request, source, staging.definition, location, report)
     chunks = cut(source.files, int(staging.definition.properties[CHUNK_BYTES]))
-    total = source.rows if work.columns.where is None else None
-    report(f"writing {total or 'some'} rows of {work.source} to {work.target}, engine {engine}, {len(chunks)} chunks")
+    total = source.rows if request.columns.where is None else None
+    report(
+        f"writing {total or 'some'} rows of {request.source} to {request.target}, engine {engine}, {len(chunks)} chunks"
+    )
     with Bar(total, report) as bar:
         for chunk in chunks:
-            seen = _write_chunk(work, source, chunk, staging, engine, last=chunk is chunks[-1])
+            seen = _write_chunk(request, source, chunk, staging, engine, last=chunk is chunks[-1])
             bar.advance(chunk.rows or seen or 0, new=seen is not None)
     staging.require_whole()
     found = staging.bad_rows()
     bad_rows = {} if found is None else count_reasons(found)
-    _require_allowed(work, bad_rows, staging)
+    _require_allowed(request, bad_rows, staging)
     rows, bad = staging.rows, sum(bad_rows.values())
-    quarantined = bad if work.lists_bad else 0
+    quarantined = bad if request.lists_bad else 0
     if total is None:
-        total = work.count(source)
+        total = request.count(source)
     if not total:
         staging.abandon()
-        require_rows(work.source.read(work.spark), work.columns.where, work.source)
-    if rows + (0 if work.keeps_bad else bad) != total:
+        require_rows(request.source.read(request.spark), request.columns.where, request.source)
+    if rows + (0 if request.keeps_bad else bad) != total:
         staging.abandon()
         raise AdaptorError(
-            f"{work.source} has {total} rows, but {rows} were written and {bad} are bad; {work.target} is as it was: "
-            "run apply again"
+            f"{request.source} has {total} rows, but {rows} were written and {bad} are bad; "
+            f"{request.target} is as it was: run apply again"
         )
     if not staging.published:  # else what it holds by now, and the quarantine with it, may be newer
-        note = provenance(work)
-        _quarantine(work, staging, note)
-        staging.publish(work.in_place, note, partial(require_replaceable, work))
-    return Written(int(work.source.version or 0), rows, bad_rows, quarantined)
+        note = provenance(request)
+        _quarantine(request, staging, note)
+        staging.publish(request.in_place, note, partial(require_replaceable, request))
+    return Written(int(request.source.version or 0), rows, bad_rows, quarantined)
 
 
-def _write_chunk(work: Work, source: Snapshot, chunk: Chunk, staging: Staging, engine: str, last: bool) -> int | None:
+def _write_chunk(
+    request: Request, source: Snapshot, chunk: Chunk, staging: Staging, engine: str, last: bool
+) -> int | None:
     """How many rows it read; None where another run has written it already."""
     while True:
         transaction = staging.started(chunk)
         if transaction is None:
             return None
         try:
-            seen = ENGINES[engine](work, source, chunk, staging, transaction)
-            _require_good(work, staging, chunk)
+            seen = ENGINES[engine](request, source, chunk, staging, transaction)
+            _require_good(request, staging, chunk)
             staging.finish(transaction, last)
             return seen
         except Conflict:  # another run wrote this chunk meanwhile, or was just the first to list bad rows
             continue
 
 
-def _require_good(work: Work, staging: Staging, chunk: Chunk) -> None:
+def _require_good(request: Request, staging: Staging, chunk: Chunk) -> None:
     """`AdaptorError` where bad rows are not allowed, and where the first chunk's come of a wrong artifact."""
     first = chunk.number == 0
-    if (first or work.settings.bad_rows == "fail") and (found := staging.bad_rows()) is not None:
+    if (first or request.settings.bad_rows == "fail") and (found := staging.bad_rows()) is not None:
         if first:
             try:
-                work.require_width()
+                request.require_width()
             except AdaptorError:
                 staging.abandon()
                 raise
-        _require_allowed(work, count_reasons(found), staging)
+        _require_allowed(request, count_reasons(found), staging)
 
 
-def _require_allowed(work: Work, bad_rows: Mapping[str, int], staging: Staging) -> None:
-    if bad_rows and work.settings.bad_rows == "fail":
+def _require_allowed(request: Request, bad_rows: Mapping[str, int], staging: Staging) -> None:
+    if bad_rows and request.settings.bad_rows == "fail":
         staging.abandon()
         raise AdaptorError(
-            f"{work.source} holds bad rows ({told(bad_rows)}); mend them, or set apply.bad_rows to quarantine or null"
+            f"{request.source} holds bad rows ({told(bad_rows)}); "
+            "mend them, or set apply.bad_rows to quarantine or null"
         )
 
 
-def _quarantine(work: Work, staging: Staging, note: Mapping[str, str]) -> None:
+def _quarantine(request: Request, staging: Staging, note: Mapping[str, str]) -> None:
     """Write the bad rows to their table, or take those of an earlier run out of it."""
-    if not work.lists_bad:
+    if not request.lists_bad:
         return
     bad = staging.bad_rows()
-    if bad is not None or work.quarantine.exists(work.spark):
-        empty = work.spark.createDataFrame([], BAD_ROWS)
+    if bad is not None or request.quarantine.exists(request.spark):
+        empty = request.spark.createDataFrame([], BAD_ROWS)
         try:
-            write_table(empty if bad is None else bad, work.quarantine, note)
+            write_table(empty if bad is None else bad, request.quarantine, note)
         except Conflict:  # a run that shares this build has just written the same
-            write_table(empty if bad is None else bad, work.quarantine, note)
+            write_table(empty if bad is None else bad, request.quarantine, note)

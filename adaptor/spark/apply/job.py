@@ -13,7 +13,7 @@ from adaptor.config import Config
 from adaptor.layout import bytes_of
 from adaptor.spark.apply.changes import apply_changes
 from adaptor.spark.apply.full import Written, build
-from adaptor.spark.apply.request import Work, open_work, require_writable
+from adaptor.spark.apply.request import Request, open_request, require_writable
 from adaptor.spark.apply.stream import apply_stream
 from adaptor.spark.apply.target import make_view
 from adaptor.spark.causes import named_causes
@@ -21,7 +21,7 @@ from adaptor.spark.runs import Figure, Run, record
 from adaptor.spark.session import Clock
 from adaptor.spark.tables import TableRef
 
-MODES: dict[str, Callable[[Work, Callable[[str], None]], Written]] = {
+MODES: dict[str, Callable[[Request, Callable[[str], None]], Written]] = {
     "full": build,
     "incremental": apply_changes,
     "stream": apply_stream,
@@ -52,17 +52,17 @@ def apply_table(spark: SparkSession, config: Config, report: Callable[[str], Non
     be replaced, and when the counts do not add up: readers then see what they saw before.
     """
     clock, started_at = Clock(spark), datetime.now(UTC)
-    work = open_work(spark, config)
-    require_writable(work, config.runs)
-    with named_causes(spark, work.source, config.source):
-        written = MODES[work.settings.mode](work, report)
-    kernel = work.kernel
+    request = open_request(spark, config)
+    require_writable(request, config.runs)
+    with named_causes(spark, request.source, config.source):
+        written = MODES[request.settings.mode](request, report)
+    kernel = request.kernel
     run = Run(
         run_id=uuid4().hex,
         job="apply",
-        data_set=config.evaluate.data_set if config.evaluate else work.source.where,
+        data_set=config.evaluate.data_set if config.evaluate else request.source.where,
         fingerprint=kernel.adaptor.fingerprint,
-        source=work.source.where,
+        source=request.source.where,
         source_version=written.version,
         rows=written.rows + written.quarantined,
         seconds=clock.seconds(),
@@ -76,15 +76,15 @@ def apply_table(spark: SparkSession, config: Config, report: Callable[[str], Non
     figures.append(Figure("adaptor", kernel.adaptor.width, "rows_set_aside", written.quarantined))
     record(spark, config.runs, run, figures)
     return Applied(
-        work.at(written.version).source,
-        work.target,
-        work.quarantine if written.quarantined else None,
+        request.at(written.version).source,
+        request.target,
+        request.quarantine if written.quarantined else None,
         tuple(kernel.schema.names),
         kernel.adaptor.fingerprint,
         written.rows,
         written.removed,
         written.bad_rows,
-        make_view(work),
-        f"RESTORE TABLE {work.target.identifier} TO VERSION AS OF {written.version}" if work.in_place else None,
+        make_view(request),
+        f"RESTORE TABLE {request.target.identifier} TO VERSION AS OF {written.version}" if request.in_place else None,
         run.seconds,
     )

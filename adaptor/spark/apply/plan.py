@@ -14,7 +14,7 @@ from adaptor.layout import bytes_of
 from adaptor.spark.apply.engines import ENGINES
 from adaptor.spark.apply.engines.choice import choose
 from adaptor.spark.apply.full import chunk_bytes
-from adaptor.spark.apply.request import Work, open_work, require_writable
+from adaptor.spark.apply.request import Request, open_request, require_writable
 from adaptor.spark.apply.staging import Chunk, Staging, cut
 from adaptor.spark.apply.target import target_definition
 from adaptor.spark.causes import named_causes
@@ -49,40 +49,40 @@ def plan_apply(spark: SparkSession, config: Config, report: Callable[[str], None
     What is measured is written to a folder of its own in `config.sample.folder`, and deleted.
     Raises `AdaptorError` as `apply_table` would before it writes.
     """
-    work = open_work(spark, config)
-    require_writable(work, config.runs)
-    with named_causes(spark, work.source, config.source):
-        return _measured(work, config, report)
+    request = open_request(spark, config)
+    require_writable(request, config.runs)
+    with named_causes(spark, request.source, config.source):
+        return _measured(request, config, report)
 
 
-def _measured(work: Work, config: Config, report: Callable[[str], None]) -> Plan:
-    spark = work.spark
-    work.require_width()
-    source = work.snapshot()
-    there = work.target.is_path or work.target.exists(spark)
-    location = work.target.location(spark) if there else config.sample.folder
+def _measured(request: Request, config: Config, report: Callable[[str], None]) -> Plan:
+    spark = request.spark
+    request.require_width()
+    source = request.snapshot()
+    there = request.target.is_path or request.target.exists(spark)
+    location = request.target.location(spark) if there else config.sample.folder
     measured = _some(source.files)
     report(f"measuring {len(measured)} of {len(source.files)} files")
-    with _scratch(work, source, f"{as_url(config.sample.folder).rstrip('/')}/plan-{uuid4().hex}") as staging:
-        engine = choose(work, source, staging.definition, location, report)
+    with _scratch(request, source, f"{as_url(config.sample.folder).rstrip('/')}/plan-{uuid4().hex}") as staging:
+        engine = choose(request, source, staging.definition, location, report)
         chunk = Chunk(0, tuple(measured))
         transaction = staging.started(chunk)
         assert transaction is not None  # nobody else writes there
         clock = Clock(spark)
-        seen = ENGINES[engine](work, source, chunk, staging, transaction)
+        seen = ENGINES[engine](request, source, chunk, staging, transaction)
         seconds = clock.task_seconds()
-    rows = work.count(source)
+    rows = request.count(source)
     hours = seconds / max(seen, 1) * rows / 3600
-    price = work.settings.price_per_core_hour
+    price = request.settings.price_per_core_hour
     return Plan(
-        source=work.source,
-        target=work.target,
+        source=request.source,
+        target=request.target,
         engine=engine,
         rows=rows,
         files=len(source.files),
         bytes_in=sum(file.bytes for file in source.files),
-        bytes_out={dim: rows * bytes_of(dim, work.kernel.encoding) for dim in work.kernel.adaptor.dims},
-        chunks=len(cut(source.files, chunk_bytes(work))),
+        bytes_out={dim: rows * bytes_of(dim, request.kernel.encoding) for dim in request.kernel.adaptor.dims},
+        chunks=len(cut(source.files, chunk_bytes(request))),
         measured_rows=seen,
         core_hours=hours,
         price=None if price is None else hours * price,
@@ -100,11 +100,11 @@ def _some(files: list[DataFile]) -> list[DataFile]:
 
 
 @contextmanager
-def _scratch(work: Work, source: Snapshot, folder: str) -> Iterator[Staging]:
+def _scratch(request: Request, source: Snapshot, folder: str) -> Iterator[Staging]:
     """A build that nobody publishes."""
-    staging = Staging(work.spark, folder, work.key)
+    staging = Staging(request.spark, folder, request.key)
     try:
-        staging.begin(target_definition(work, source), 1, alone=True)
+        staging.begin(target_definition(request, source), 1, alone=True)
         yield staging
     finally:
         staging.delete()

@@ -28,7 +28,7 @@ SAMPLED_PLACES = 20  # evenly among the table's rows: the files there tell the w
 
 
 @dataclass(frozen=True)
-class Work:
+class Request:
     """From which table, pinned to a version, to which, by which kernel.
 
     `kept` are the source columns that the target has too, the id first; in place, all of them.
@@ -71,7 +71,7 @@ class Work:
         ]
         return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
 
-    def at(self, version: int) -> Work:
+    def at(self, version: int) -> Request:
         """The same from another version of the source."""
         return replace(self, source=self.source.at(version))
 
@@ -123,7 +123,7 @@ class Work:
         )
 
 
-def open_work(spark: SparkSession, config: Config) -> Work:
+def open_request(spark: SparkSession, config: Config) -> Request:
     """Everything an apply needs, checked.
 
     Raises `AdaptorError` when the artifact is missing, when the source can't be read as embeddings,
@@ -140,8 +140,8 @@ def open_work(spark: SparkSession, config: Config) -> Work:
         )
     target = TableRef(config.target_table)
     quarantine = TableRef(settings.quarantine) if settings.quarantine else target.beside("_quarantine")
-    work = Work(spark, kernel, settings, source, config.source, (), target, quarantine)
-    _require_apart(work)
+    request = Request(spark, kernel, settings, source, config.source, (), target, quarantine)
+    _require_apart(request)
     df = source.read(spark)
     require_columns(df, [config.source.id, config.source.embedding, *settings.carry], source)
     require_embeddings(df, config.source.embedding, source)
@@ -149,35 +149,37 @@ def open_work(spark: SparkSession, config: Config) -> Work:
     nested = kernel.schema.names
     named = {key: full_name(df.schema, getattr(config.source, key)) for key in ("id", "embedding")}
     kept = (named["id"], *(full_name(df.schema, name) for name in settings.carry))
-    if work.in_place:
+    if request.in_place:
         kept = tuple(name for name in df.columns if name.lower() not in nested)
     every = [name.lower() for name in (*kept, *nested)]
     twice = sorted(name for name in {*kept, *nested} if every.count(name.lower()) > 1)
     if twice:
         raise AdaptorError(f"the target would have column {', '.join(twice)} twice; take it out of apply.carry")
     columns = config.source.model_copy(update=named)
-    return replace(work, columns=columns, kept=kept, table_id=work.snapshot().metadata["id"])
+    return replace(request, columns=columns, kept=kept, table_id=request.snapshot().metadata["id"])
 
 
-def _require_apart(work: Work) -> None:
+def _require_apart(request: Request) -> None:
     """What is written must never be the source, unless that was asked for, nor the other one that is written."""
-    if work.in_place and (work.columns.where or work.columns.version is not None):
+    if request.in_place and (request.columns.where or request.columns.version is not None):
         raise AdaptorError("apply.target=same writes the whole table as it is now; take source.where and .version out")
-    apart = [("apply.quarantine", work.quarantine)] + ([] if work.in_place else [("apply.target", work.target)])
+    apart = [("apply.quarantine", request.quarantine)] + (
+        [] if request.in_place else [("apply.target", request.target)]
+    )
     for key, table in apart:
-        if table.is_same(work.source, work.spark):
-            raise AdaptorError(f"{key} is the source table itself, {work.source}; name another table")
-    if work.target.is_same(work.quarantine, work.spark):
-        raise AdaptorError(f"apply.target and apply.quarantine are both {work.target}; name another table")
-    there = work.lists_bad and work.quarantine.exists(work.spark)
-    found = work.quarantine.properties(work.spark) if there else {}
+        if table.is_same(request.source, request.spark):
+            raise AdaptorError(f"{key} is the source table itself, {request.source}; name another table")
+    if request.target.is_same(request.quarantine, request.spark):
+        raise AdaptorError(f"apply.target and apply.quarantine are both {request.target}; name another table")
+    there = request.lists_bad and request.quarantine.exists(request.spark)
+    found = request.quarantine.properties(request.spark) if there else {}
     if there and ("matryoshka.source" not in found or "matryoshka.build" in found):
-        raise AdaptorError(f"{work.quarantine} is no quarantine that apply wrote; name another apply.quarantine")
+        raise AdaptorError(f"{request.quarantine} is no quarantine that apply wrote; name another apply.quarantine")
 
 
-def require_writable(work: Work, runs: str) -> None:
+def require_writable(request: Request, runs: str) -> None:
     """`AdaptorError` where the target, the quarantine or the runs table can't be written as apply will write them."""
-    require_commits(work.spark, work.target, "apply.target", replaced=True)
-    if work.lists_bad:
-        require_commits(work.spark, work.quarantine, "apply.quarantine", replaced=True)
-    require_commits(work.spark, TableRef(runs), "runs", replaced=False)
+    require_commits(request.spark, request.target, "apply.target", replaced=True)
+    if request.lists_bad:
+        require_commits(request.spark, request.quarantine, "apply.quarantine", replaced=True)
+    require_commits(request.spark, TableRef(runs), "runs", replaced=False)

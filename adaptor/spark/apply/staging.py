@@ -141,7 +141,7 @@ class Staging:
         if found.properties.get(BUILD) != self._build or ABANDONED in found.properties:
             raise AdaptorError(
                 f"another run gave up this build of {self._location}, or began it anew; "
-                "when no other is at work, run apply again"
+                "when no other is at request, run apply again"
             )
         return found
 

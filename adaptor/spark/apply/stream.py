@@ -10,26 +10,26 @@ from pyspark.sql import functions as F
 
 from adaptor.spark.apply.changes import broken_feed, held_version, is_lost, merge_changes
 from adaptor.spark.apply.full import Written, build
-from adaptor.spark.apply.request import Work
+from adaptor.spark.apply.request import Request
 from adaptor.spark.apply.target import BUILD, VERSION
 from adaptor.spark.delta_log import DeltaLog
 
 MOST_FILES = 2**31 - 1
 
 
-def apply_stream(work: Work, report: Callable[[str], None]) -> Written:
+def apply_stream(request: Request, report: Callable[[str], None]) -> Written:
     """Follow the change feed up to the latest version; build the target where there is none.
 
     A checkpoint in the target's folder says which batches were planned, the target's log which
     were merged. Raises `AdaptorError` as an incremental run does.
     """
-    last = held_version(work, report)
+    last = held_version(request, report)
     if last is None:
-        return build(work, report)
-    location = work.target.location(work.spark)
-    target = DeltaLog(work.spark, location)
-    if last == work.source.version:
-        report(f"{work.target.where} holds {work.source} already: nothing to do")
+        return build(request, report)
+    location = request.target.location(request.spark)
+    target = DeltaLog(request.spark, location)
+    if last == request.source.version:
+        report(f"{request.target.where} holds {request.source} already: nothing to do")
         return Written(last, 0, {}, 0)
     made = target.snapshot().properties[BUILD]
     merges: list[Written] = []
@@ -48,24 +48,26 @@ def apply_stream(work: Work, report: Callable[[str], None]) -> Written:
         new = batch.where(F.col("_commit_version") > held)  # an incremental run may have been here
         version = new.agg(F.max("_commit_version")).collect()[0][0]
         if version is not None:
-            report(f"merging the changes up to version {version} into {work.target.where}")
+            report(f"merging the changes up to version {version} into {request.target.where}")
             # A checkpoint that was lost counts its batches from 0 again, and a target that was restored is as it was.
             once = f"stream of {made} after {held}, at {before.version}"
-            merges.append(merge_changes(work, new, (held, int(version)), (once, number)))
+            merges.append(merge_changes(request, new, (held, int(version)), (once, number)))
 
     # Delta cuts what there is into batches by files, also within a commit, whose rest would count as merged.
-    reader = work.spark.readStream.format("delta").option("readChangeFeed", "true").option("startingVersion", last + 1)
+    reader = (
+        request.spark.readStream.format("delta").option("readChangeFeed", "true").option("startingVersion", last + 1)
+    )
     reader = reader.option("maxFilesPerTrigger", MOST_FILES)
-    changes = reader.load(work.source.path) if work.source.is_path else reader.table(work.source.identifier)
+    changes = reader.load(request.source.path) if request.source.is_path else reader.table(request.source.identifier)
     writer = changes.writeStream.trigger(availableNow=True).foreachBatch(merge)
     query = writer.option("checkpointLocation", f"{location}/_matryoshka/stream-{made}").start()
     try:
         query.awaitTermination()
     except StreamingQueryException as error:
         found = failed[0] if failed else error
-        raise broken_feed(work, last, found) if is_lost(found) else found from error
+        raise broken_feed(request, last, found) if is_lost(found) else found from error
     if not merges:
-        report(f"no changes came; if {work.target.where} was restored, run once with apply.mode=incremental")
+        report(f"no changes came; if {request.target.where} was restored, run once with apply.mode=incremental")
     bad_rows: dict[str, int] = {}
     for merged in merges:
         for why, count in merged.bad_rows.items():

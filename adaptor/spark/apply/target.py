@@ -25,7 +25,7 @@ from adaptor.codecs import BinaryCodec
 from adaptor.encode.kernel import Kernel
 from adaptor.errors import AdaptorError
 from adaptor.layout import Nested
-from adaptor.spark.apply.request import Work
+from adaptor.spark.apply.request import Request
 from adaptor.spark.columns import field_of
 from adaptor.spark.decoders import prefix_sql
 from adaptor.spark.delta_log import Definition, Snapshot
@@ -51,29 +51,29 @@ ITEMS: dict[str, DataType] = {
 }
 
 
-def target_definition(work: Work, source: Snapshot) -> Definition:
+def target_definition(request: Request, source: Snapshot) -> Definition:
     """The target as `source` makes it, where no other is there yet; in place with all that the source has."""
-    schema = _schema(work, source)
-    ours = _properties(work, source, schema)
-    if not work.in_place:
+    schema = _schema(request, source)
+    ours = _properties(request, source, schema)
+    if not request.in_place:
         return Definition(schema, ours)
     others = {key: value for key, value in source.properties.items() if not key.startswith(HISTORY)}
     return Definition(schema, merged(others, ours, in_place=True), source.metadata["partitionColumns"])
 
 
-def mapping_of(work: Work) -> str:
+def mapping_of(request: Request) -> str:
     """How a target of its own maps its columns' names: `name` where Delta would refuse one of them, else `none`."""
-    return "name" if any(UNFIT.search(name) for name in work.kept) else "none"
+    return "name" if any(UNFIT.search(name) for name in request.kept) else "none"
 
 
-def _schema(work: Work, source: Snapshot) -> StructType:
+def _schema(request: Request, source: Snapshot) -> StructType:
     """The kept columns of the source and the nested ones."""
     fields = []
-    for name in work.kept:
+    for name in request.kept:
         field = field_of(source.schema, name)
         comment = {key: value for key, value in field.metadata.items() if key == "comment"}
-        fields.append(field if work.in_place else StructField(name, field.dataType, True, comment))
-    return StructType([*fields, *(_field(work.kernel, column) for column in work.kernel.nested)])
+        fields.append(field if request.in_place else StructField(name, field.dataType, True, comment))
+    return StructType([*fields, *(_field(request.kernel, column) for column in request.kernel.nested)])
 
 
 def _field(kernel: Kernel, column: Nested) -> StructField:
@@ -87,39 +87,39 @@ def _field(kernel: Kernel, column: Nested) -> StructField:
     return StructField(column.name, ITEMS[kernel.encoding], True, {"comment": comment})
 
 
-def _properties(work: Work, source: Snapshot, schema: StructType) -> dict[str, str]:
+def _properties(request: Request, source: Snapshot, schema: StructType) -> dict[str, str]:
     """Provenance, lengths as CHECK constraints, and which columns Delta gathers statistics on.
 
     Statistics are gathered where Delta can skip files by them. On vectors they would say nothing
     and cost a pass over every number.
     """
-    kernel = work.kernel
-    found = {**provenance(work), "matryoshka.key": work.key, SOURCE_COLUMNS: json.dumps(source.schema.names)}
+    kernel = request.kernel
+    found = {**provenance(request), "matryoshka.key": request.key, SOURCE_COLUMNS: json.dumps(source.schema.names)}
     size = "length" if kernel.encoding == "binary" else "size"
     for column in kernel.nested:
         width = BinaryCodec(column.width).bytes if kernel.encoding == "binary" else column.width
         found[f"delta.constraints.matryoshka_{column.name}"] = (
             f"`{column.name}` IS NULL OR {size}(`{column.name}`) = {width}"
         )
-    partitions = source.metadata["partitionColumns"] if work.in_place else []
+    partitions = source.metadata["partitionColumns"] if request.in_place else []
     plain = [f.name for f in schema if isinstance(f.dataType, SKIPPABLE) and f.name not in partitions]
     found[STATISTICS] = ",".join(map(quoted, plain))
-    if not work.in_place:
-        found[MAPPING] = mapping_of(work)  # whatever a session gives new tables: engines must know it beforehand
-    if work.settings.mode != "full":
+    if not request.in_place:
+        found[MAPPING] = mapping_of(request)  # whatever a session gives new tables: engines must know it beforehand
+    if request.settings.mode != "full":
         found[MARKS] = "true"  # a night's changes touch rows, not whole files
     return found
 
 
-def provenance(work: Work) -> dict[str, str]:
+def provenance(request: Request) -> dict[str, str]:
     """Where the rows come from and what made them: table properties, and every commit's metadata."""
     return {
-        FINGERPRINT: work.kernel.adaptor.fingerprint,
-        "matryoshka.source": work.source.where,
-        VERSION: str(work.source.version),
-        "matryoshka.dims": json.dumps(work.kernel.adaptor.dims),
-        "matryoshka.layout": work.kernel.layout,
-        "matryoshka.encoding": work.kernel.encoding,
+        FINGERPRINT: request.kernel.adaptor.fingerprint,
+        "matryoshka.source": request.source.where,
+        VERSION: str(request.source.version),
+        "matryoshka.dims": json.dumps(request.kernel.adaptor.dims),
+        "matryoshka.layout": request.kernel.layout,
+        "matryoshka.encoding": request.kernel.encoding,
     }
 
 
@@ -135,46 +135,46 @@ def merged(before: Mapping[str, str], ours: Mapping[str, str], in_place: bool) -
     return {**others, **{key: value for key, value in ours.items() if key.startswith(asked) and key not in kept}}
 
 
-def require_replaceable(work: Work, before: Mapping[str, str]) -> None:
+def require_replaceable(request: Request, before: Mapping[str, str]) -> None:
     """`AdaptorError` where the target belongs to someone else, or to another artifact and no rebuild was asked for."""
-    if work.in_place and FINGERPRINT not in before:
+    if request.in_place and FINGERPRINT not in before:
         return
     if "matryoshka.source" not in before:
-        raise AdaptorError(f"{work.target.where} is a table that apply did not write; name another apply.target")
-    if before.get(MAPPING, "none") != mapping_of(work) and not work.in_place:
-        maps = "has plain" if mapping_of(work) == "name" else "maps its"
-        raise AdaptorError(f"{work.target.where} {maps} columns' names by now; name another apply.target")
-    stamp = before.get(FINGERPRINT, work.kernel.adaptor.fingerprint)
-    made = {key: before.get(f"matryoshka.{key}", getattr(work.kernel, key)) for key in ("layout", "encoding")}
-    differs = [f"{key} {found}" for key, found in made.items() if found != getattr(work.kernel, key)]
-    if stamp != work.kernel.adaptor.fingerprint:
+        raise AdaptorError(f"{request.target.where} is a table that apply did not write; name another apply.target")
+    if before.get(MAPPING, "none") != mapping_of(request) and not request.in_place:
+        maps = "has plain" if mapping_of(request) == "name" else "maps its"
+        raise AdaptorError(f"{request.target.where} {maps} columns' names by now; name another apply.target")
+    stamp = before.get(FINGERPRINT, request.kernel.adaptor.fingerprint)
+    made = {key: before.get(f"matryoshka.{key}", getattr(request.kernel, key)) for key in ("layout", "encoding")}
+    differs = [f"{key} {found}" for key, found in made.items() if found != getattr(request.kernel, key)]
+    if stamp != request.kernel.adaptor.fingerprint:
         differs.insert(0, f"artifact {stamp[:12]}")
-    if differs and not work.settings.rebuild:
+    if differs and not request.settings.rebuild:
         raise AdaptorError(
-            f"{work.target.where} was written by {', '.join(differs)}, and this run is for artifact "
-            f"{work.kernel.adaptor.fingerprint[:12]}, layout {work.kernel.layout}, encoding {work.kernel.encoding}; "
-            "rows of both must not mix: set apply.rebuild=true to replace it in one commit, or name another target"
+            f"{request.target.where} was written by {', '.join(differs)}, and this run is for artifact "
+            f"{request.kernel.adaptor.fingerprint[:12]}, layout {request.kernel.layout}, encoding "
+            f"{request.kernel.encoding}; rows of both must not mix: set apply.rebuild=true to replace it in one commit, or name another target"
         )
 
 
-def target_location(work: Work) -> str:
+def target_location(request: Request) -> str:
     """The target's folder; a name that a catalog does not know yet becomes an empty table first."""
-    if not work.target.is_path and not work.target.exists(work.spark):
-        schema = _schema(work, work.snapshot())
-        properties = {"matryoshka.source": work.source.where, MAPPING: mapping_of(work)}
-        make_table(work.spark, work.target, schema, properties)
-    return work.target.location(work.spark)
+    if not request.target.is_path and not request.target.exists(request.spark):
+        schema = _schema(request, request.snapshot())
+        properties = {"matryoshka.source": request.source.where, MAPPING: mapping_of(request)}
+        make_table(request.spark, request.target, schema, properties)
+    return request.target.location(request.spark)
 
 
-def make_view(work: Work) -> str | None:
+def make_view(request: Request) -> str | None:
     """The view that puts the prefixes of `bands` together, of length 1; its name, or None where there is none."""
-    name = work.settings.view or (None if work.target.is_path else work.target.beside("_prefixes").where)
-    if name is None or (work.kernel.layout, work.kernel.encoding) != ("bands", "float32"):
+    name = request.settings.view or (None if request.target.is_path else request.target.beside("_prefixes").where)
+    if name is None or (request.kernel.layout, request.kernel.encoding) != ("bands", "float32"):
         return None
-    dims = work.kernel.adaptor.dims
-    kept = [quoted(column) for column in work.kept]
+    dims = request.kernel.adaptor.dims
+    kept = [quoted(column) for column in request.kept]
     prefixes = [f"{prefix_sql('bands', dims, dim)} AS embedding_{dim}" for dim in dims]
     view = TableRef(name).identifier
     columns = ", ".join([*kept, *prefixes])
-    work.spark.sql(f"CREATE OR REPLACE VIEW {view} AS SELECT {columns} FROM {work.target.identifier}")
+    request.spark.sql(f"CREATE OR REPLACE VIEW {view} AS SELECT {columns} FROM {request.target.identifier}")
     return name

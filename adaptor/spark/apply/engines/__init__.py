@@ -7,11 +7,11 @@ from functools import partial
 
 from adaptor.spark.apply.engines import direct
 from adaptor.spark.apply.engines.frames import by_arrow, by_udf, write_frame
-from adaptor.spark.apply.request import Work
+from adaptor.spark.apply.request import Request
 from adaptor.spark.apply.staging import Chunk, Staging
 from adaptor.spark.delta_log import Snapshot, Transaction
 
-Engine = Callable[[Work, Snapshot, Chunk, Staging, Transaction], int]
+Engine = Callable[[Request, Snapshot, Chunk, Staging, Transaction], int]
 """Write a chunk in a transaction of the staging table, and commit its bad rows; how many rows it read."""
 
 ENGINES: dict[str, Engine] = {

@@ -9,26 +9,26 @@ from pyspark.sql.types import StructType
 from adaptor.errors import AdaptorError
 from adaptor.spark.apply.engines import direct
 from adaptor.spark.apply.engines.writing import on_shared_folders, why_not
-from adaptor.spark.apply.request import Work
+from adaptor.spark.apply.request import Request
 from adaptor.spark.columns import field_of
 from adaptor.spark.delta_log import Definition, Snapshot
 
 
-def choose(work: Work, source: Snapshot, table: Definition, location: str, report: Callable[[str], None]) -> str:
+def choose(request: Request, source: Snapshot, table: Definition, location: str, report: Callable[[str], None]) -> str:
     """The engine that `apply.engine` names, or for `auto` the fastest that fits; a line says why it is not `direct`.
 
     `table` is what is written to, `location` where. Raises `AdaptorError` where `direct` is asked for and does not fit.
     """
-    asked = work.settings.engine
+    asked = request.settings.engine
     if asked not in ("auto", "direct"):
         return asked
-    kept = StructType([field_of(source.schema, name) for name in work.kept])
-    reason = direct.why_not(work, source) or why_not(work, kept, table)
+    kept = StructType([field_of(source.schema, name) for name in request.kept])
+    reason = direct.why_not(request, source) or why_not(request, kept, table)
     if reason is None and asked == "auto" and not on_shared_folders(source.location, location):
         reason = "tasks have no credentials of their own for this file system; apply.engine=direct tries them anyway"
     if reason is None:
         return "direct"
     if asked == "direct":
-        raise AdaptorError(f"apply.engine=direct does not fit {work.source}: {reason}; set apply.engine=auto")
+        raise AdaptorError(f"apply.engine=direct does not fit {request.source}: {reason}; set apply.engine=auto")
     report(f"engine arrow, not direct: {reason}")
     return "arrow"

@@ -18,7 +18,7 @@ from adaptor.spark.apply.engines.frames import by_arrow, write_frame
 from adaptor.spark.apply.engines.parquet import Output, Split, adapt_splits
 from adaptor.spark.apply.engines.reading import Reading
 from adaptor.spark.apply.engines.writing import added, kept_schema
-from adaptor.spark.apply.request import Work
+from adaptor.spark.apply.request import Request
 from adaptor.spark.apply.staging import Chunk, Staging
 from adaptor.spark.columns import field_of
 from adaptor.spark.delta_log import DataFile, Snapshot, Transaction
@@ -34,39 +34,39 @@ READ_OTHERWISE = {"EXISTS_DEFAULT", "parquet.field.id"}
 """What a column's metadata may hold that changes how Spark reads it: a value for older files, a number for a name."""
 
 
-def why_not(work: Work, source: Snapshot) -> str | None:
+def why_not(request: Request, source: Snapshot) -> str | None:
     """Why the tasks can't read this table's files themselves, in half a sentence; None where they can."""
     unknown = set(source.protocol.get("readerFeatures", [])) - HARMLESS
     if source.properties.get("delta.columnMapping.mode", "none") != "none":
         return "the source maps column names"
     if unknown:
         return f"the source uses {', '.join(sorted(unknown))}"
-    if work.columns.where is not None:
+    if request.columns.where is not None:
         return "source.where is SQL"
-    partitions = set(source.metadata["partitionColumns"]) & {*work.kept, work.columns.embedding}
+    partitions = set(source.metadata["partitionColumns"]) & {*request.kept, request.columns.embedding}
     if partitions:
         return f"{', '.join(sorted(partitions))} stands in the folders' names, not in the files"
-    asked = {*work.kept, work.columns.embedding}
+    asked = {*request.kept, request.columns.embedding}
     inside = sorted(asked - set(source.schema.names))
     if inside:
         return f"{', '.join(inside)} is a field of a struct"
     odd = [field.name for field in source.schema if field.name in asked and READ_OTHERWISE & set(field.metadata)]
     if odd:
         return f"column {odd[0]!r} has a default or a field id"
-    if not isinstance(source.schema[work.columns.id].dataType, ID_TYPES):
-        return f"the id is {source.schema[work.columns.id].dataType.simpleString()}"
+    if not isinstance(source.schema[request.columns.id].dataType, ID_TYPES):
+        return f"the id is {source.schema[request.columns.id].dataType.simpleString()}"
     return None
 
 
-def write(work: Work, source: Snapshot, chunk: Chunk, staging: Staging, transaction: Transaction) -> int:
+def write(request: Request, source: Snapshot, chunk: Chunk, staging: Staging, transaction: Transaction) -> int:
     """Write a chunk's files by its tasks; files with deletion vectors, and odd ones, go through Spark beside them.
 
     Raises `AdaptorError` where a file is odd and no other engine was allowed.
     """
     plain = [file for file in chunk.files if not file.has_deletions]
-    outputs = _run(work, source, plain, staging) if plain else []
+    outputs = _run(request, source, plain, staging) if plain else []
     odd = {path: why for output in outputs for path, why in output.odd.items()}
-    if odd and work.settings.engine == "direct":
+    if odd and request.settings.engine == "direct":
         path = min(odd)
         raise AdaptorError(
             f"apply.engine=direct can't be sure to read {path} as Spark does: {odd[path]}; "
@@ -76,7 +76,7 @@ def write(work: Work, source: Snapshot, chunk: Chunk, staging: Staging, transact
     rest = [file for file in chunk.files if file.has_deletions or _whole(source.location, file) in odd]
     if rest:
         part = Chunk(chunk.number, tuple(rest))
-        seen += write_frame(by_arrow, work, source, part, staging, transaction)
+        seen += write_frame(by_arrow, request, source, part, staging, transaction)
     transaction.add([added(written) for output in outputs for written in output.good])
     bad_files = [added(written) for output in outputs for written in output.bad]
     bad_transaction = staging.started_bad(chunk) if bad_files else None
@@ -86,29 +86,29 @@ def write(work: Work, source: Snapshot, chunk: Chunk, staging: Staging, transact
     return seen
 
 
-def _run(work: Work, source: Snapshot, files: Sequence[DataFile], staging: Staging) -> list[Output]:
-    context = work.spark.sparkContext
+def _run(request: Request, source: Snapshot, files: Sequence[DataFile], staging: Staging) -> list[Output]:
+    context = request.spark.sparkContext
     units = list(_units(source.location, files, _unit_bytes(files, context.defaultParallelism)))
     job = partial(
         adapt_splits,
-        work.kernel,
-        work.columns.id,
-        work.columns.embedding,
-        kept_schema(field_of(source.schema, name) for name in work.kept),
-        work.keeps_bad,
+        request.kernel,
+        request.columns.id,
+        request.columns.embedding,
+        kept_schema(field_of(source.schema, name) for name in request.kept),
+        request.keeps_bad,
         staging.log.path,
         staging.bad_log.path,
-        reading=_reading(work, source),
+        reading=_reading(request, source),
     )
     return context.parallelize(units, len(units)).map(lambda unit: job(unit)).collect()
 
 
-def _reading(work: Work, source: Snapshot) -> Reading:
+def _reading(request: Request, source: Snapshot) -> Reading:
     """How this session reads files, as far as it decides what a value is."""
-    said, parquet = work.spark.conf.get, "spark.sql.parquet"
+    said, parquet = request.spark.conf.get, "spark.sql.parquet"
     converts = said(f"{parquet}.int96TimestampConversion") == "true"
     return Reading(
-        embedding=to_arrow_type(source.schema[work.columns.embedding].dataType),
+        embedding=to_arrow_type(source.schema[request.columns.embedding].dataType),
         case_sensitive=said("spark.sql.caseSensitive") == "true",
         dates=said(f"{parquet}.datetimeRebaseModeInRead"),
         int96=None if converts else said(f"{parquet}.int96RebaseModeInRead"),

@@ -14,28 +14,28 @@ from pyspark.sql.types import StringType, StructField, StructType
 from adaptor.encode.kernel import Kernel
 from adaptor.spark.apply.engines.parquet import with_null_ids
 from adaptor.spark.apply.engines.writing import kept_schema, on_shared_folders, why_not, write_by_tasks
-from adaptor.spark.apply.request import Work
+from adaptor.spark.apply.request import Request
 from adaptor.spark.apply.staging import Chunk, Staging
 from adaptor.spark.delta_log import DataFile, Snapshot, Transaction
 from adaptor.spark.names import quoted
 from adaptor.spark.row_checks import legible
 from adaptor.spark.udf import adapt_udf, nested_type
 
-Write = Callable[[Work, DataFrame, Transaction], Sequence[DataFile]]
+Write = Callable[[Request, DataFrame, Transaction], Sequence[DataFile]]
 """Adapt `kept, id, embedding` and write the kept and the nested columns in a transaction.
 
 Bad rows are left out, or where the target keeps them have nulls.
 """
 
 
-def by_arrow(work: Work, rows: DataFrame, transaction: Transaction) -> Sequence[DataFile]:
+def by_arrow(request: Request, rows: DataFrame, transaction: Transaction) -> Sequence[DataFile]:
     """In one pass without a Python object a row; the JVM sees no nested column where the tasks can write them."""
-    kernel = work.kernel
+    kernel = request.kernel
     _batches_for(kernel, rows)
-    adapt = partial(_adapted, kernel, work.keeps_bad)
-    found = _with_id(work, rows).select("kept", "embedding")
+    adapt = partial(_adapted, kernel, request.keeps_bad)
+    found = _with_id(request, rows).select("kept", "embedding")
     folder, kept = transaction.before.location, rows.select("kept.*").schema
-    if on_shared_folders(folder) and why_not(work, kept, transaction.definition) is None:
+    if on_shared_folders(folder) and why_not(request, kept, transaction.definition) is None:
         files = write_by_tasks(found, adapt, kept_schema(kept), kernel.schema, folder)
         transaction.add(files)
         return files
@@ -74,19 +74,19 @@ def _batches_for(kernel: Kernel, rows: DataFrame) -> None:
     rows.sparkSession.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", kernel.rows_per_batch)
 
 
-def by_udf(work: Work, rows: DataFrame, transaction: Transaction) -> Sequence[DataFile]:
+def by_udf(request: Request, rows: DataFrame, transaction: Transaction) -> Sequence[DataFile]:
     """The same by the public UDF: the kept columns never leave the JVM."""
-    kernel = work.kernel
+    kernel = request.kernel
     # Not deterministic, so that the filter below doesn't make Spark call it twice.
     adapt = adapt_udf(kernel.adaptor, layout=kernel.layout, encoding=kernel.encoding).asNondeterministic()
-    adapted = _with_id(work, rows).select("kept", adapt("embedding").alias("nested")).select("kept", "nested.*")
-    if not work.keeps_bad:
+    adapted = _with_id(request, rows).select("kept", adapt("embedding").alias("nested")).select("kept", "nested.*")
+    if not request.keeps_bad:
         adapted = adapted.where(F.col(quoted(kernel.schema.names[0])).isNotNull())
     return transaction.write(_flat(adapted, kernel))
 
 
-def _with_id(work: Work, rows: DataFrame) -> DataFrame:
-    return rows if work.keeps_bad else rows.where(F.col("id").isNotNull())
+def _with_id(request: Request, rows: DataFrame) -> DataFrame:
+    return rows if request.keeps_bad else rows.where(F.col("id").isNotNull())
 
 
 def _flat(adapted: DataFrame, kernel: Kernel) -> DataFrame:
@@ -95,20 +95,20 @@ def _flat(adapted: DataFrame, kernel: Kernel) -> DataFrame:
 
 
 def write_frame(
-    write: Write, work: Work, source: Snapshot, chunk: Chunk, staging: Staging, transaction: Transaction
+    write: Write, request: Request, source: Snapshot, chunk: Chunk, staging: Staging, transaction: Transaction
 ) -> int:
     """Write a chunk's rows in `transaction`, commit its bad ones; how many rows there were.
 
     Bad rows are looked for again only where some are missing: a chunk without them is read once.
     """
-    rows = work.frame(source, chunk.files)
-    seen = chunk.rows if work.columns.where is None and chunk.rows is not None else rows.count()
-    written = sum(file.rows or 0 for file in write(work, rows, transaction))
-    if work.keeps_bad or written < seen:
+    rows = request.frame(source, chunk.files)
+    seen = chunk.rows if request.columns.where is None and chunk.rows is not None else rows.count()
+    written = sum(file.rows or 0 for file in write(request, rows, transaction))
+    if request.keeps_bad or written < seen:
         bad_transaction = staging.started_bad(chunk)
         if bad_transaction is not None:
             # Text first: an id may be of a type that Arrow does not take.
-            bad = bad_rows(work.kernel, rows.withColumn("id", legible(rows, "id").cast("string")))
+            bad = bad_rows(request.kernel, rows.withColumn("id", legible(rows, "id").cast("string")))
             bad_transaction.write(bad.coalesce(1))
             bad_transaction.commit({})
     return seen

@@ -28,7 +28,7 @@ from pyspark.sql.types import (
 )
 
 from adaptor.spark.apply.engines.parquet import ParquetFile, Written
-from adaptor.spark.apply.request import Work
+from adaptor.spark.apply.request import Request
 from adaptor.spark.apply.target import MAPPING, OURS
 from adaptor.spark.delta_log import DataFile, Definition
 
@@ -53,19 +53,19 @@ def on_shared_folders(*locations: str) -> bool:
     return all(urlparse(location).scheme in ("", "file") for location in locations)
 
 
-def why_not(work: Work, kept: StructType, table: Definition) -> str | None:
+def why_not(request: Request, kept: StructType, table: Definition) -> str | None:
     """Why tasks can't write files of `table` that hold the columns `kept`, in half a sentence; None where they can."""
-    odd = [f for f in kept if not isinstance(f.dataType, PLAIN) and f.name != work.columns.embedding]
+    odd = [f for f in kept if not isinstance(f.dataType, PLAIN) and f.name != request.columns.embedding]
     if odd:
         return f"column {odd[0].name!r} is {odd[0].dataType.simpleString()}"
-    if work.in_place:
+    if request.in_place:
         return "in place every column keeps what Delta knows of it"
     asked = {key for key, value in table.properties.items() if key.startswith("delta.") and (key, value) != UNMAPPED}
     asked = {key for key in asked if not key.startswith((*OURS, *HARMLESS))}
     if asked:
         return f"the target has {', '.join(sorted(asked))}"
     others = any(set(field.metadata) - {"comment"} for field in table.schema) or table.partitioned_by
-    if others or table.schema.names != [*kept.names, *work.kernel.schema.names]:
+    if others or table.schema.names != [*kept.names, *request.kernel.schema.names]:
         return "the target's columns are not those that apply made"
     return None
 
