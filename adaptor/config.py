@@ -38,7 +38,7 @@ class Source(Section):
     where: Name | None = None  # an SQL condition on rows
 
 
-class Sample(Section):
+class SampleSettings(Section):
     """The rows a fit reads: chosen by a hash of the id, so the same ones on any cluster."""
 
     folder: Name  # where it is materialised; every worker must see it
@@ -56,7 +56,7 @@ class QueryLog(Section):
     embedding: Name = "embedding"
 
 
-class Workers(Section):
+class WorkersSettings(Section):
     """Where training runs, and what feeds it."""
 
     kind: Literal["local", "horovod"] = "local"
@@ -103,13 +103,13 @@ class Config(Section):
     """One file a situation: all jobs read the same one and need their own section of it."""
 
     source: Source
-    sample: Sample
+    sample: SampleSettings
     dims: tuple[int, ...]
     artifact: Name  # the folder of the artifact's versions
     runs: Name  # the Delta table of all figures
     query_log: QueryLog | None = None
     fit: FitSettings = FitSettings()
-    workers: Workers = Workers()
+    workers: WorkersSettings = WorkersSettings()
     apply: Apply | None = None
     evaluate: Evaluate | None = None
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 from synthetic import clustered, embeddings_frame
 
-from adaptor.config import Sample
+from adaptor.config import SampleSettings
 from adaptor.errors import AdaptorError
 from adaptor.fitting import closed_forms
 from adaptor.fitting.judge import Judge
@@ -22,7 +22,7 @@ from adaptor.spark.sampling import materialise
 from adaptor.training import losses
 from adaptor.training.batches.petastorm import PetastormBatches
 from adaptor.training.loop import Schedule, train
-from adaptor.training.objectives.neighbourhoods import MakeNeighbourhoods
+from adaptor.training.objectives.neighbourhoods import MakeNeighbourhoodObjective
 from adaptor.training.workers import horovod as module
 from adaptor.training.workers.horovod import Failure, HorovodWorkers, WorkerError, choose_gpu, task_slots
 from adaptor.training.workers.local import LocalWorkers
@@ -63,13 +63,13 @@ def test_two_processes_share_means_and_parameters(workers):
 def test_two_workers_train_as_one(spark, workers, tmp_path):
     """The same two batches a step, in one process or in two: the same map but for rounding."""
     docs = embeddings_frame(spark, clustered(400)).repartition(3)
-    sample = materialise(docs, "id", "embedding", Sample(folder=str(tmp_path)), "petastorm")
+    sample = materialise(docs, "id", "embedding", SampleSettings(folder=str(tmp_path)), "petastorm")
     assert isinstance(sample.train.batches, PetastormBatches)
     rows, held_out = sample.train.rows, sample.held_out.rows
     start = closed_forms.svd(rows)
     judge = Judge.of(closed_forms.truncation(rows), held_out, "corpus", rows, DIMS)
     training = Training(batch=64, steps=40, batches_per_step=2, evaluate_every=10, patience=4)
-    make = MakeNeighbourhoods(start.corpus, DIMS, training)
+    make = MakeNeighbourhoodObjective(start.corpus, DIMS, training)
     job = partial(train, make, sample.train.batches, judge, Schedule.of(training), 0, None)
     (alone,) = LocalWorkers().run(job)
     first, second = workers.run(job)

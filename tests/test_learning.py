@@ -12,7 +12,7 @@ from adaptor.fitting.settings import FitSettings, QueryTraining, Supervision, Tr
 from adaptor.maps import Map, Sides
 from adaptor.metrics import nearest
 from adaptor.training.loop import Schedule, train
-from adaptor.training.objectives.judgments import MakeJudged
+from adaptor.training.objectives.judgments import MakeJudgmentObjective
 from adaptor.training.workers.local import Alone
 
 FAST = FitSettings(
@@ -80,7 +80,7 @@ def test_targets_keep_the_similarities_of_the_teacher_not_of_the_start():
         Sides(Map(np.diag(kept).astype(np.float32))) for kept in (np.ones(width), np.arange(width) % 2 == 0)
     )
     judge = Judge.of(teacher, queries, "query", corpus, (width,))
-    make = MakeJudged(start, teacher, queries, graded, (8, width), QueryTraining(), Supervision(smooth=1.0))
+    make = MakeJudgmentObjective(start, teacher, queries, graded, (8, width), QueryTraining(), Supervision(smooth=1.0))
     trained = train(make, in_memory(corpus).batches, None, Schedule(1e-2, 100, None, 50, 2), 0, None, Alone()).sides
     assert judge.overlap(trained, corpus)[width] > judge.overlap(start, corpus)[width] + 0.1
 

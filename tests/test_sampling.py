@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from synthetic import clustered, embeddings_frame
 
-from adaptor.config import Sample
+from adaptor.config import SampleSettings
 from adaptor.spark.sampling import materialise, place, sample
 
 ROWS = 400
@@ -24,7 +24,7 @@ def as_set(x: np.ndarray) -> set[bytes]:
 
 
 def test_both_folds_hold_every_row_once(docs, tmp_path):
-    found = materialise(docs, "id", "embedding", Sample(folder=str(tmp_path)), "arrow")
+    found = materialise(docs, "id", "embedding", SampleSettings(folder=str(tmp_path)), "arrow")
     train, held_out = rows_of(found)
     assert len(train) + len(held_out) == ROWS
     assert ROWS * 0.05 < len(held_out) < ROWS * 0.16
@@ -36,7 +36,7 @@ def test_both_folds_hold_every_row_once(docs, tmp_path):
 
 
 def test_the_layout_does_not_matter(docs, tmp_path):
-    wanted = Sample(folder=str(tmp_path), rows=150, seed=3)
+    wanted = SampleSettings(folder=str(tmp_path), rows=150, seed=3)
     once = rows_of(materialise(docs.coalesce(1), "id", "embedding", wanted, "arrow"))
     again = rows_of(
         materialise(docs.orderBy("title", ascending=False).repartition(7), "id", "embedding", wanted, "arrow")
@@ -72,7 +72,7 @@ def test_places_are_even(docs):
 def test_bad_rows_are_set_aside_with_their_reason(spark, tmp_path):
     vectors = [*clustered(60), None, np.zeros(32), np.full(32, np.nan), np.ones(3)]
     df = embeddings_frame(spark, vectors)
-    found = materialise(df, "id", "embedding", Sample(folder=str(tmp_path)), "arrow")
+    found = materialise(df, "id", "embedding", SampleSettings(folder=str(tmp_path)), "arrow")
     assert found.bad_rows == {"holds NaN": 1, "null": 1, "width 3 instead of 32": 1, "zero": 1}
     assert len(found.whole.rows) == 60
     aside = {row.id: row.reason for row in spark.read.parquet(str(tmp_path / "set_aside")).collect()}
@@ -80,7 +80,7 @@ def test_bad_rows_are_set_aside_with_their_reason(spark, tmp_path):
 
 
 def test_delete_leaves_only_what_was_set_aside(docs, tmp_path):
-    found = materialise(docs, "id", "embedding", Sample(folder=str(tmp_path)), "arrow")
+    found = materialise(docs, "id", "embedding", SampleSettings(folder=str(tmp_path)), "arrow")
     assert len(list(tmp_path.iterdir())) == 2
     found.delete()
     assert [path.name for path in tmp_path.iterdir()] == ["set_aside"]

@@ -9,7 +9,7 @@ from synthetic import clustered, embeddings_frame
 
 from adaptor import Adaptor, AdaptorError
 from adaptor.artifact import publish
-from adaptor.config import Sample
+from adaptor.config import SampleSettings
 from adaptor.spark.sampling import materialise
 from adaptor.storage import as_url, open_folder, remove_folder
 from adaptor.training.batches import gather
@@ -43,7 +43,7 @@ def test_a_sample(docs, beside, monkeypatch, name):
     """Named by a relative path, as most are."""
     before = listed(beside)
     monkeypatch.chdir(beside)
-    found = materialise(docs, "id", "embedding", Sample(folder=name), "arrow")
+    found = materialise(docs, "id", "embedding", SampleSettings(folder=name), "arrow")
     assert len(found.whole.rows) == 60
     assert sorted(path.name for path in (beside / name).iterdir()) == sorted(
         [found.url.rpartition("/")[2], "set_aside"]

@@ -9,7 +9,7 @@ from synthetic import clustered, embeddings_frame, save_delta, small_config, wri
 
 import adaptor
 from adaptor import AdaptorError
-from adaptor.config import Sample, load_config
+from adaptor.config import SampleSettings, load_config
 from adaptor.console.app import console
 from adaptor.console.summaries import print_evaluated, print_fitted
 from adaptor.fitting.settings import FitSettings
@@ -77,7 +77,7 @@ def test_a_balanced_sample_is_the_same_for_any_layout_and_holds_the_smaller(docs
 
 def test_folds_of_a_balanced_sample(docs, tmp_path):
     """Rows keep their label, every stratum has held-out rows, and no row meets both folds."""
-    wanted = Sample(folder=str(tmp_path), rows=120, stratum="lang")
+    wanted = SampleSettings(folder=str(tmp_path), rows=120, stratum="lang")
     found = materialise(docs, "id", "embedding", wanted, "petastorm")
     train, held_out = found.ids[: len(found.train.rows)], found.ids[len(found.train.rows) :]
     assert counted(found.ids) == {"en": 37, "es": 37, "de": 36, "(null)": 10}
@@ -88,7 +88,7 @@ def test_folds_of_a_balanced_sample(docs, tmp_path):
 
 
 def test_judged_rows_come_in_beside_the_balanced_ones(docs, tmp_path):
-    wanted = Sample(folder=str(tmp_path), rows=40, stratum="lang")
+    wanted = SampleSettings(folder=str(tmp_path), rows=40, stratum="lang")
     judged = [f"d{i:03d}" for i in range(100)]
     plain = materialise(docs, "id", "embedding", wanted, "arrow").ids
     assert counted(plain) == {"en": 10, "es": 10, "de": 10, "(null)": 10}
@@ -101,7 +101,7 @@ def test_a_bad_row_takes_no_held_out_place(spark, docs, tmp_path):
     rare = embeddings_frame(spark, [*clustered(2, seed=8), np.zeros(32)], ["r0", "r1", "r2"])
     both = docs.unionByName(rare.withColumn("lang", F.lit("eo")))
     for seed in range(3):
-        wanted = Sample(folder=str(tmp_path), rows=100, seed=seed, stratum="lang")
+        wanted = SampleSettings(folder=str(tmp_path), rows=100, seed=seed, stratum="lang")
         found = materialise(both, "id", "embedding", wanted, "arrow")
         assert found.bad_rows == {"zero": 1}
         assert list(found.strata).count("eo") == 1
@@ -111,7 +111,7 @@ def test_too_many_strata(docs, tmp_path):
     many = docs.select("id", "embedding").crossJoin(docs.sparkSession.range(3).withColumnRenamed("id", "copy"))
     many = many.withColumn("id", F.concat("id", F.lit("-"), "copy"))
     with pytest.raises(AdaptorError, match=r"sample.stratum: more than 1000 strata; .*: name a coarser column"):
-        materialise(many, "id", "embedding", Sample(folder=str(tmp_path), stratum="id"), "arrow")
+        materialise(many, "id", "embedding", SampleSettings(folder=str(tmp_path), stratum="id"), "arrow")
 
 
 def test_hold_out_takes_a_share_of_each():

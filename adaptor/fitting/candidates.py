@@ -104,7 +104,7 @@ class Maker:
         The first knows better than the start which documents resemble a query's answers, for
         judged queries and for all others.
         """
-        from adaptor.training.objectives.judgments import MakeJudged
+        from adaptor.training.objectives.judgments import MakeJudgmentObjective
 
         assert self.queries is not None
         query_training = replace(self.settings.query_training, sides="two")
@@ -112,7 +112,9 @@ class Maker:
         schedule = _schedule(replace(query_training, steps=supervision.steps, learning_rate=supervision.learning_rate))
         teacher = start
         for _ in range(2):
-            make = MakeJudged(start, teacher, self.queries, judgments, self.all_dims, query_training, supervision)
+            make = MakeJudgmentObjective(
+                start, teacher, self.queries, judgments, self.all_dims, query_training, supervision
+            )
             teacher = self._run(make, schedule, None, None).sides
         return teacher
 
@@ -154,7 +156,7 @@ class Maker:
         self, training: Training, nested: bool, judge: Judge | None, stop_at: int | None = None
     ) -> Candidate:
         """Listwise or the paper's losses on an MLP; tempered afterwards where the order is SVD's."""
-        from adaptor.training.objectives.neighbourhoods import MakeNeighbourhoods
+        from adaptor.training.objectives.neighbourhoods import MakeNeighbourhoodObjective
 
         kept = training.start == "identity" or (training.start is None and nested)
         rows = self.fold.rows
@@ -163,7 +165,9 @@ class Maker:
             trained_sides, step = Sides(start), 0
         else:
             plain = judge and Judge.of(self.closed("truncation"), judge.rows, judge.side, rows, judge.dims)
-            trained = self._run(MakeNeighbourhoods(start, self.dims, training), _schedule(training), plain, stop_at)
+            trained = self._run(
+                MakeNeighbourhoodObjective(start, self.dims, training), _schedule(training), plain, stop_at
+            )
             trained_sides, step = trained.sides, trained.step
         return Candidate(trained_sides if kept else self._tempered(trained_sides), step)
 
@@ -174,11 +178,11 @@ class Maker:
         return self.closed("tempered_svd" if kind == "one" else "query_aware_svd")
 
     def _train_on_queries(self, kind: str, nested: bool, judge: Judge | None, stop_at: int | None = None) -> Trained:
-        from adaptor.training.objectives.questions import MakeQuestions
+        from adaptor.training.objectives.query_log import MakeQueryLogObjective
 
         assert self.queries is not None
         training: QueryTraining = replace(self.settings.query_training, sides=kind)  # type: ignore[arg-type]
-        make = MakeQuestions(self._start_for_queries(kind, nested), self.queries, self.all_dims, training)
+        make = MakeQueryLogObjective(self._start_for_queries(kind, nested), self.queries, self.all_dims, training)
         return self._run(make, _schedule(training), judge, stop_at)
 
     def _run(self, make: MakeObjective, schedule: Schedule, judge: Judge | None, stop_at: int | None) -> Trained:

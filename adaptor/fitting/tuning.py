@@ -67,15 +67,15 @@ class Experiment:
             return geometric_mean(self.judge.kept(self.trained(params), self.rows))
 
 
-Run = Callable[[Sequence[Params]], list[float]]
+RunTrials = Callable[[Sequence[Params]], list[float]]
 """The scores of some trials, in their order."""
 
-Trials = Callable[[Experiment], AbstractContextManager[Run]]
+Trials = Callable[[Experiment], AbstractContextManager[RunTrials]]
 """Where trials run."""
 
 
 @contextmanager
-def in_turn(experiment: Experiment) -> Iterator[Run]:
+def in_turn(experiment: Experiment) -> Iterator[RunTrials]:
     """Trials one after the other, in this process."""
     yield lambda some: [experiment.score(params) for params in some]
 
@@ -106,7 +106,7 @@ class Tuned:
         judge, (first, score) = self.experiment.judge, (self.trials[0][1], self.trials[self.best][1])
         rows = f"{len(judge.rows)} held-out {'queries' if judge.side == 'query' else 'rows'} of their own"
         tried = f"{len(self.trials)} trials on {rows}, agreement {first:.4f} with the settings as given"
-        return f"{tried}, {score:.4f} with {told(self.params)}" if self.best else f"{tried}, none above"
+        return f"{tried}, {score:.4f} with {describe_params(self.params)}" if self.best else f"{tried}, none above"
 
     def stored(self) -> dict[str, Any]:
         """As it stands in metrics.json."""
@@ -114,12 +114,12 @@ class Tuned:
         return {"summary": self.sentence, "best": self.best, "trials": trials}
 
 
-def told(params: Params) -> str:
+def describe_params(params: Params) -> str:
     """Values for people, such as `learning_rate 0.0042, neighbours 5`."""
     return ", ".join(f"{name} {value:.3g}" for name, value in params.items())
 
 
-def search(experiment: Experiment, run: Run) -> Tuned:
+def search(experiment: Experiment, run: RunTrials) -> Tuned:
     """Try `settings.tuning.trials` times, the settings as given first, and then what Optuna suggests.
 
     Each round of `at_once` trials is suggested from the scores of the rounds before it, so the

@@ -105,7 +105,7 @@ def _evaluate(spark: SparkSession, source: TableRef, config: Config, report: Cal
             raise AdaptorError("evaluate.judgments needs evaluate.queries, the table with the queries' embeddings")
         names = config.source.id, config.source.embedding
         asked = read_queries(spark, settings.queries, settings.judgments, *names, adaptor.width, True, by_stratum)
-        questions = Questions(asked.ids, asked.vectors, asked.judgments, asked.strata)
+        query_set = QuerySet(asked.ids, asked.vectors, asked.judgments, asked.strata)
     else:
         # The far end of the order that samples are taken from: as far from a fit as there is.
         at = place("id", config.sample.seed)
@@ -113,14 +113,14 @@ def _evaluate(spark: SparkSession, source: TableRef, config: Config, report: Cal
             far = balanced(rows, 1 - at, settings.held_out)
         else:
             far = rows.orderBy(at.desc(), "id").limit(settings.held_out)
-        questions = Questions(*vectors_by_id(far), None, strata_by_id(far) if by_stratum else None)
-    report(f"searching {total} rows with {len(questions.ids)} queries at dims {list(adaptor.dims)} and {adaptor.width}")
-    found = exact_search(rows, "id", _baselines(adaptor, svd, questions.vectors), 100)
-    found |= exact_search(nested, "id", _nested_views(adaptor, questions), 100)
+        query_set = QuerySet(*vectors_by_id(far), None, strata_by_id(far) if by_stratum else None)
+    report(f"searching {total} rows with {len(query_set.ids)} queries at dims {list(adaptor.dims)} and {adaptor.width}")
+    found = exact_search(rows, "id", _baselines(adaptor, svd, query_set.vectors), 100)
+    found |= exact_search(nested, "id", _nested_views(adaptor, query_set), 100)
 
-    values = questions.measure(found, adaptor.width)
+    values = query_set.measure(found, adaptor.width)
     metric = next(iter(next(iter(values.values()))))
-    parts = questions.parts()
+    parts = query_set.parts()
     figures = [
         Figure(
             name,
@@ -165,7 +165,7 @@ def _evaluate(spark: SparkSession, source: TableRef, config: Config, report: Cal
 
 
 @dataclass(frozen=True)
-class Questions:
+class QuerySet:
     """What is searched for: ids, vectors `(q, D)`, and judgments and strata by id where there are any."""
 
     ids: list[str]
@@ -214,9 +214,9 @@ def _baselines(adaptor: Adaptor, svd: Map, queries: Float32) -> list[View]:
     return views
 
 
-def _nested_views(adaptor: Adaptor, questions: Questions) -> list[View]:
-    side = adaptor.map("corpus" if questions.judgments is None else "query")
-    return [View("adaptor", column_of(dim), dim, prefix(side(questions.vectors, dim), dim)) for dim in adaptor.dims]
+def _nested_views(adaptor: Adaptor, query_set: QuerySet) -> list[View]:
+    side = adaptor.map("corpus" if query_set.judgments is None else "query")
+    return [View("adaptor", column_of(dim), dim, prefix(side(query_set.vectors, dim), dim)) for dim in adaptor.dims]
 
 
 def _open_target(spark: SparkSession, config: Config, adaptor: Adaptor, name: str) -> tuple[DataFrame, Encoding]:

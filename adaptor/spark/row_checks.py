@@ -70,7 +70,7 @@ def stratum(rows: DataFrame, name: str | None) -> Column:
     return F.coalesce(F.when(~no_number, text), F.lit(NO_STRATUM))
 
 
-def told(reasons: Mapping[str, int]) -> str:
+def describe_reasons(reasons: Mapping[str, int]) -> str:
     """Reason -> rows, in words."""
     return ", ".join(f"{count} {why}" for why, count in reasons.items())
 

@@ -10,7 +10,7 @@ import numpy as np
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from adaptor.config import Sample
+from adaptor.config import SampleSettings
 from adaptor.errors import AdaptorError
 from adaptor.fitting.sample import Fold
 from adaptor.fitting.strata import MOST_STRATA, Labels, check_count, quotas
@@ -82,7 +82,7 @@ def balanced(df: DataFrame, at: Column, rows: int) -> DataFrame:
 
 
 def materialise(
-    df: DataFrame, id_column: str, embedding: str, wanted: Sample, kind: str, judged: Sequence[str] = ()
+    df: DataFrame, id_column: str, embedding: str, wanted: SampleSettings, kind: str, judged: Sequence[str] = ()
 ) -> Materialised:
     """Sample `df`, set bad rows aside, and write training and held-out rows as Parquet.
 
@@ -139,7 +139,7 @@ def _with_judged(chosen: DataFrame, rows: DataFrame, judged: Sequence[str]) -> D
     return chosen.where(~is_judged).unionByName(rows.where(is_judged))
 
 
-def _held_out(wanted: Sample, share: float) -> Column:
+def _held_out(wanted: SampleSettings, share: float) -> Column:
     """Whether a row is held out. A second hash decides, and one place orders all: no row meets both folds."""
     at = place("id", wanted.seed + 1)
     if wanted.stratum is None:

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from pyspark.sql import SparkSession
 
 from adaptor.errors import AdaptorError
-from adaptor.fitting.tuning import Experiment, Params, Run, told
+from adaptor.fitting.tuning import Experiment, Params, RunTrials, describe_params
 
 
 @contextmanager
-def as_tasks(spark: SparkSession, experiment: Experiment) -> Iterator[Run]:
+def as_tasks(spark: SparkSession, experiment: Experiment) -> Iterator[RunTrials]:
     """Trials at once, as many as there are task slots; the rows reach each executor once, by broadcast.
 
     A trial that fails ends the search with an `AdaptorError` that says with which values, and why.
@@ -21,7 +21,9 @@ def as_tasks(spark: SparkSession, experiment: Experiment) -> Iterator[Run]:
     shared = context.broadcast(experiment)
 
     def run(some: Sequence[Params]) -> list[float]:
-        outcomes = context.parallelize(some, len(some)).map(lambda params: attempt(shared.value, params)).collect()
+        outcomes = (
+            context.parallelize(some, len(some)).map(lambda params: score_or_cause(shared.value, params)).collect()
+        )
         for outcome in outcomes:
             if isinstance(outcome, str):
                 raise AdaptorError(outcome)
@@ -33,10 +35,10 @@ def as_tasks(spark: SparkSession, experiment: Experiment) -> Iterator[Run]:
         shared.destroy()
 
 
-def attempt(experiment: Experiment, params: Params) -> float | str:
+def score_or_cause(experiment: Experiment, params: Params) -> float | str:
     """The score, or what went wrong: Spark would try again, and bury the cause in Java's trace."""
     try:
         return experiment.score(params)
     except Exception as error:
         said = str(error) if isinstance(error, AdaptorError) else f"{type(error).__name__}: {error}"
-        return f"the trial with {told(params)} failed: {' '.join(said.split())}"
+        return f"the trial with {describe_params(params)} failed: {' '.join(said.split())}"

@@ -15,7 +15,7 @@ from adaptor.errors import AdaptorError
 from adaptor.spark.apply.engines.direct import UNIT_BYTES
 from adaptor.spark.apply.engines.frames import bad_rows, by_arrow
 from adaptor.spark.apply.feed import Found, last_words, look_at, new_rows
-from adaptor.spark.apply.full import Written, build
+from adaptor.spark.apply.full import Outcome, build
 from adaptor.spark.apply.request import Request
 from adaptor.spark.apply.staging import BAD_ROWS
 from adaptor.spark.apply.target import BUILD, MARKS, SOURCE_COLUMNS, VERSION, provenance, require_replaceable
@@ -23,13 +23,13 @@ from adaptor.spark.causes import lost_files
 from adaptor.spark.columns import field_of
 from adaptor.spark.delta_log import Conflict, DeltaLog
 from adaptor.spark.names import quoted
-from adaptor.spark.row_checks import count_reasons, legible, told
+from adaptor.spark.row_checks import count_reasons, describe_reasons, legible
 from adaptor.spark.tables import first_line, make_table
 
 FEED = "delta.enableChangeDataFeed"
 
 
-def apply_changes(request: Request, report: Callable[[str], None]) -> Written:
+def apply_changes(request: Request, report: Callable[[str], None]) -> Outcome:
     """Merge inserts, updates and deletes since the last version applied; build the target where there is none.
 
     Raises `AdaptorError` where the change feed is off or its files are gone, where an id stands for
@@ -41,7 +41,7 @@ def apply_changes(request: Request, report: Callable[[str], None]) -> Written:
     now = int(request.source.version or 0)
     if now == last:
         report(f"{request.target.where} holds {request.source} already: nothing to do")
-        return Written(now, 0, {}, 0)
+        return Outcome(now, 0, {}, 0)
     report(f"merging the changes of versions {last + 1} to {now} into {request.target.where}")
     try:
         changes = request.snapshot().changes(since=last + 1)
@@ -117,7 +117,7 @@ def held_version(request: Request, report: Callable[[str], None]) -> int | None:
 
 def merge_changes(
     request: Request, changes: DataFrame, versions: tuple[int, int], once: tuple[str, int] | None
-) -> Written:
+) -> Outcome:
     """Merge a piece of the change feed into quarantine and target, the latter in one commit.
 
     `versions` of the source are the one that the target holds and the one that it will: the commit
@@ -156,7 +156,7 @@ def merge_changes(
             counted = {} if bad is None else count_reasons(bad)
             if counted:
                 request.require_width()
-            _require_allowed(request, counted)
+            _require_no_bad_changes(request, counted)
             if request.lists_bad:
                 _merge_quarantine(request, last, bad, f"merge after {since} into {before.version}", version)
             _require_counts(request.at(version), rows - replaced + written)
@@ -167,7 +167,7 @@ def merge_changes(
             transaction.commit(provenance(request.at(version)))
         except Conflict as error:
             raise _meanwhile(request) from error
-    return Written(version, written, counted, sum(counted.values()) if request.lists_bad else 0, removed=removed)
+    return Outcome(version, written, counted, sum(counted.values()) if request.lists_bad else 0, removed=removed)
 
 
 @contextmanager
@@ -221,9 +221,9 @@ def _require_mergeable(request: Request, found: Found, new: DataFrame) -> None:
         raise _not_unique(request)
 
 
-def _require_allowed(request: Request, bad_rows: dict[str, int]) -> None:
+def _require_no_bad_changes(request: Request, bad_rows: dict[str, int]) -> None:
     if bad_rows and request.settings.bad_rows == "fail":
-        raise AdaptorError(f"the changes of {request.source} hold bad rows ({told(bad_rows)}); mend them")
+        raise AdaptorError(f"the changes of {request.source} hold bad rows ({describe_reasons(bad_rows)}); mend them")
 
 
 def _not_unique(request: Request) -> AdaptorError:

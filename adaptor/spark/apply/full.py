@@ -25,14 +25,14 @@ from adaptor.spark.apply.target import (
 )
 from adaptor.spark.causes import lost_files, require_files
 from adaptor.spark.delta_log import Conflict, DeltaLog, Snapshot
-from adaptor.spark.row_checks import count_reasons, told
+from adaptor.spark.row_checks import count_reasons, describe_reasons
 from adaptor.spark.tables import require_rows, write_table
 
 ROUNDS, SLOT_BYTES = 8, 128 << 20  # a chunk: so many rounds of all task slots, each with so much of the source
 
 
 @dataclass(frozen=True)
-class Written:
+class Outcome:
     """What a run left in the target: source rows = rows + quarantined, in place source rows = rows."""
 
     version: int  # of the source
@@ -42,7 +42,7 @@ class Written:
     removed: int = 0
 
 
-def build(request: Request, report: Callable[[str], None]) -> Written:
+def build(request: Request, report: Callable[[str], None]) -> Outcome:
     """Write every row of the source at its version and publish; goes on with a build that was cut off.
 
     Raises `AdaptorError` when the target may not be replaced, when bad rows are not allowed, when
@@ -55,7 +55,7 @@ def build(request: Request, report: Callable[[str], None]) -> Written:
         require_replaceable(request, before.properties)
         if not request.settings.rebuild and _holds(before, request):
             report(f"{request.target.where} holds {request.source} by this artifact already: nothing to do")
-            return Written(int(before.properties[VERSION]), 0, {}, 0)
+            return Outcome(int(before.properties[VERSION]), 0, {}, 0)
     try:
         request, staging = _begin(request, location, report)
         with _giving_up_lost_files(request, staging):
@@ -116,7 +116,7 @@ def chunk_bytes(request: Request) -> int:
     return request.settings.chunk_bytes or ROUNDS * request.spark.sparkContext.defaultParallelism * SLOT_BYTES
 
 
-def _build(request: Request, staging: Staging, location: str, report: Callable[[str], None]) -> Written:
+def _build(request: Request, staging: Staging, location: str, report: Callable[[str], None]) -> Outcome:
     source = request.snapshot()
     engine = choose(request, source, staging.definition, location, report)
     chunks = cut(source.files, int(staging.definition.properties[CHUNK_BYTES]))
@@ -131,7 +131,7 @@ def _build(request: Request, staging: Staging, location: str, report: Callable[[
     staging.require_whole()
     found = staging.bad_rows()
     bad_rows = {} if found is None else count_reasons(found)
-    _require_allowed(request, bad_rows, staging)
+    _require_allowed_rows(request, bad_rows, staging)
     rows, bad = staging.rows, sum(bad_rows.values())
     quarantined = bad if request.lists_bad else 0
     if total is None:
@@ -149,7 +149,7 @@ def _build(request: Request, staging: Staging, location: str, report: Callable[[
         note = provenance(request)
         _quarantine(request, staging, note)
         staging.publish(request.in_place, note, partial(require_replaceable, request))
-    return Written(int(request.source.version or 0), rows, bad_rows, quarantined)
+    return Outcome(int(request.source.version or 0), rows, bad_rows, quarantined)
 
 
 def _write_chunk(
@@ -179,14 +179,14 @@ def _require_good(request: Request, staging: Staging, chunk: Chunk) -> None:
             except AdaptorError:
                 staging.abandon()
                 raise
-        _require_allowed(request, count_reasons(found), staging)
+        _require_allowed_rows(request, count_reasons(found), staging)
 
 
-def _require_allowed(request: Request, bad_rows: Mapping[str, int], staging: Staging) -> None:
+def _require_allowed_rows(request: Request, bad_rows: Mapping[str, int], staging: Staging) -> None:
     if bad_rows and request.settings.bad_rows == "fail":
         staging.abandon()
         raise AdaptorError(
-            f"{request.source} holds bad rows ({told(bad_rows)}); "
+            f"{request.source} holds bad rows ({describe_reasons(bad_rows)}); "
             "mend them, or set apply.bad_rows to quarantine or null"
         )
 

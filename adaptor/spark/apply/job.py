@@ -12,7 +12,7 @@ from pyspark.sql import SparkSession
 from adaptor.config import Config
 from adaptor.layout import bytes_of
 from adaptor.spark.apply.changes import apply_changes
-from adaptor.spark.apply.full import Written, build
+from adaptor.spark.apply.full import Outcome, build
 from adaptor.spark.apply.request import Request, open_request, require_writable
 from adaptor.spark.apply.stream import apply_stream
 from adaptor.spark.apply.target import make_view
@@ -21,7 +21,7 @@ from adaptor.spark.runs import Figure, Run, record
 from adaptor.spark.session import Clock
 from adaptor.spark.tables import TableRef
 
-MODES: dict[str, Callable[[Request, Callable[[str], None]], Written]] = {
+MODES: dict[str, Callable[[Request, Callable[[str], None]], Outcome]] = {
     "full": build,
     "incremental": apply_changes,
     "stream": apply_stream,

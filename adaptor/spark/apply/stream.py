@@ -9,7 +9,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from adaptor.spark.apply.changes import broken_feed, held_version, is_lost, merge_changes
-from adaptor.spark.apply.full import Written, build
+from adaptor.spark.apply.full import Outcome, build
 from adaptor.spark.apply.request import Request
 from adaptor.spark.apply.target import BUILD, VERSION
 from adaptor.spark.delta_log import DeltaLog
@@ -17,7 +17,7 @@ from adaptor.spark.delta_log import DeltaLog
 MOST_FILES = 2**31 - 1
 
 
-def apply_stream(request: Request, report: Callable[[str], None]) -> Written:
+def apply_stream(request: Request, report: Callable[[str], None]) -> Outcome:
     """Follow the change feed up to the latest version; build the target where there is none.
 
     A checkpoint in the target's folder says which batches were planned, the target's log which
@@ -30,9 +30,9 @@ def apply_stream(request: Request, report: Callable[[str], None]) -> Written:
     target = DeltaLog(request.spark, location)
     if last == request.source.version:
         report(f"{request.target.where} holds {request.source} already: nothing to do")
-        return Written(last, 0, {}, 0)
+        return Outcome(last, 0, {}, 0)
     made = target.snapshot().properties[BUILD]
-    merges: list[Written] = []
+    merges: list[Outcome] = []
     failed: list[Exception] = []
 
     def merge(batch: DataFrame, number: int) -> None:
@@ -73,4 +73,4 @@ def apply_stream(request: Request, report: Callable[[str], None]) -> Written:
         for why, count in merged.bad_rows.items():
             bad_rows[why] = bad_rows.get(why, 0) + count
     rows, quarantined, removed = (sum(getattr(m, name) for m in merges) for name in ("rows", "quarantined", "removed"))
-    return Written(int(target.snapshot().properties[VERSION]), rows, bad_rows, quarantined, removed)
+    return Outcome(int(target.snapshot().properties[VERSION]), rows, bad_rows, quarantined, removed)

@@ -153,7 +153,8 @@ def require_replaceable(request: Request, before: Mapping[str, str]) -> None:
         raise AdaptorError(
             f"{request.target.where} was written by {', '.join(differs)}, and this run is for artifact "
             f"{request.kernel.adaptor.fingerprint[:12]}, layout {request.kernel.layout}, encoding "
-            f"{request.kernel.encoding}; rows of both must not mix: set apply.rebuild=true to replace it in one commit, or name another target"
+            f"{request.kernel.encoding}; rows of both must not mix: set apply.rebuild=true to replace it in one "
+            "commit, or name another target"
         )
 
 

@@ -18,12 +18,12 @@ from adaptor.fitting.sample import Judgments
 from adaptor.fitting.settings import QueryTraining, Supervision
 from adaptor.maps import Map, Sides
 from adaptor.training import losses
-from adaptor.training.objectives.questions import AffineSides, Questions, log_temperature
+from adaptor.training.objectives.query_log import AffineSides, QueryLogObjective, log_temperature
 from adaptor.vectors import Float32
 
 
 @dataclass(frozen=True)
-class MakeJudged:
+class MakeJudgmentObjective:
     """How the workers make the objective: `start` is what changes, `teacher` whose similarities the targets keep."""
 
     start: Sides
@@ -34,8 +34,8 @@ class MakeJudged:
     training: QueryTraining
     supervision: Supervision
 
-    def __call__(self, corpus: Float32, seed: int) -> Judged:
-        return Judged(corpus, self)
+    def __call__(self, corpus: Float32, seed: int) -> JudgmentObjective:
+        return JudgmentObjective(corpus, self)
 
 
 class SharedChange(nn.Module):
@@ -58,11 +58,11 @@ class SharedChange(nn.Module):
         return Sides(changed(self._start.corpus), None if own is None else changed(own))
 
 
-class Judged:
-    """Judged queries beside the unlabelled terms of `Questions`, weighed by one knob."""
+class JudgmentObjective:
+    """JudgmentObjective queries beside the unlabelled terms of `QueryLogObjective`, weighed by one knob."""
 
-    def __init__(self, corpus: Float32, made: MakeJudged) -> None:
-        self._questions = Questions(corpus, made.queries, made.teacher, made.dims, made.training)
+    def __init__(self, corpus: Float32, made: MakeJudgmentObjective) -> None:
+        self._questions = QueryLogObjective(corpus, made.queries, made.teacher, made.dims, made.training)
         self._docs = self._questions.docs
         self._asked = torch.tensor(self._questions.queries, device=self._docs.device)
         self._labelled = np.array(sorted(made.judgments))

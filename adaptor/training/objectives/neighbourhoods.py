@@ -19,18 +19,18 @@ NEIGHBOUR_BLOCK = 50_000  # rows among which neighbours are searched, as in the 
 
 
 @dataclass(frozen=True)
-class MakeNeighbourhoods:
+class MakeNeighbourhoodObjective:
     """How the workers make the objective: from a start, for prefixes of these widths."""
 
     start: Map
     dims: tuple[int, ...]
     training: Training
 
-    def __call__(self, corpus: Float32, seed: int) -> Neighbourhoods:
-        return Neighbourhoods(corpus, self.start, self.dims, self.training, seed)
+    def __call__(self, corpus: Float32, seed: int) -> NeighbourhoodObjective:
+        return NeighbourhoodObjective(corpus, self.start, self.dims, self.training, seed)
 
 
-class Neighbourhoods:
+class NeighbourhoodObjective:
     """Batches of random rows, each with its nearest ones; all their pairs are compared."""
 
     def __init__(self, corpus: Float32, start: Map, dims: tuple[int, ...], training: Training, seed: int) -> None:

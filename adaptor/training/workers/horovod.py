@@ -114,7 +114,7 @@ class HorovodWorkers:
         threads = int(self._context.getConf().get("spark.task.cpus") or 1)
 
         def worker() -> T | Failure:
-            return attempt(fn, threads)
+            return outcome_or_failure(fn, threads)
 
         with _contained() as spark_errors:
             try:
@@ -133,7 +133,7 @@ class HorovodWorkers:
         return results
 
 
-def attempt(fn: Callable[[Collective], T], threads: int) -> T | Failure:
+def outcome_or_failure(fn: Callable[[Collective], T], threads: int) -> T | Failure:
     """`fn`'s result or its failure, inside a worker. Either way Horovod is shut down.
 
     That ends the others, which may be waiting for this worker's gradients.

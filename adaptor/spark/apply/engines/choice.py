@@ -8,7 +8,7 @@ from pyspark.sql.types import StructType
 
 from adaptor.errors import AdaptorError
 from adaptor.spark.apply.engines import direct
-from adaptor.spark.apply.engines.writing import on_shared_folders, why_not
+from adaptor.spark.apply.engines.writing import obstacle_to_writing, on_shared_folders
 from adaptor.spark.apply.request import Request
 from adaptor.spark.columns import field_of
 from adaptor.spark.delta_log import Definition, Snapshot
@@ -23,7 +23,7 @@ def choose(request: Request, source: Snapshot, table: Definition, location: str,
     if asked not in ("auto", "direct"):
         return asked
     kept = StructType([field_of(source.schema, name) for name in request.kept])
-    reason = direct.why_not(request, source) or why_not(request, kept, table)
+    reason = direct.obstacle_to_reading(request, source) or obstacle_to_writing(request, kept, table)
     if reason is None and asked == "auto" and not on_shared_folders(source.location, location):
         reason = "tasks have no credentials of their own for this file system; apply.engine=direct tries them anyway"
     if reason is None:

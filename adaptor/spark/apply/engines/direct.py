@@ -34,7 +34,7 @@ READ_OTHERWISE = {"EXISTS_DEFAULT", "parquet.field.id"}
 """What a column's metadata may hold that changes how Spark reads it: a value for older files, a number for a name."""
 
 
-def why_not(request: Request, source: Snapshot) -> str | None:
+def obstacle_to_reading(request: Request, source: Snapshot) -> str | None:
     """Why the tasks can't read this table's files themselves, in half a sentence; None where they can."""
     unknown = set(source.protocol.get("readerFeatures", [])) - HARMLESS
     if source.properties.get("delta.columnMapping.mode", "none") != "none":

@@ -13,7 +13,7 @@ from pyspark.sql.types import StringType, StructField, StructType
 
 from adaptor.encode.kernel import Kernel
 from adaptor.spark.apply.engines.parquet import with_null_ids
-from adaptor.spark.apply.engines.writing import kept_schema, on_shared_folders, why_not, write_by_tasks
+from adaptor.spark.apply.engines.writing import kept_schema, obstacle_to_writing, on_shared_folders, write_by_tasks
 from adaptor.spark.apply.request import Request
 from adaptor.spark.apply.staging import Chunk, Staging
 from adaptor.spark.delta_log import DataFile, Snapshot, Transaction
@@ -35,7 +35,7 @@ def by_arrow(request: Request, rows: DataFrame, transaction: Transaction) -> Seq
     adapt = partial(_adapted, kernel, request.keeps_bad)
     found = _with_id(request, rows).select("kept", "embedding")
     folder, kept = transaction.before.location, rows.select("kept.*").schema
-    if on_shared_folders(folder) and why_not(request, kept, transaction.definition) is None:
+    if on_shared_folders(folder) and obstacle_to_writing(request, kept, transaction.definition) is None:
         files = write_by_tasks(found, adapt, kept_schema(kept), kernel.schema, folder)
         transaction.add(files)
         return files

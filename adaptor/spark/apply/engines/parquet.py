@@ -33,7 +33,7 @@ class Split:
 
 
 @dataclass(frozen=True)
-class Written:
+class OutputFile:
     """A file that was written, and what Delta wants to know of it."""
 
     name: str
@@ -50,8 +50,8 @@ class Output:
     """
 
     seen: int
-    good: list[Written]
-    bad: list[Written]
+    good: list[OutputFile]
+    bad: list[OutputFile]
     odd: dict[str, str]
 
 
@@ -147,7 +147,7 @@ class ParquetFile:
         self._sink: Any = None
         self._gathered: list[pa.RecordBatch] = []
         self._stats = Statistics()
-        self.written: list[Written] = []
+        self.written: list[OutputFile] = []
 
     def write(self, rows: pa.RecordBatch) -> None:
         """Append rows; as many as `GROUP_BYTES` become a row group."""
@@ -195,7 +195,7 @@ class ParquetFile:
             self._fs.rm_file(path)
             return
         size = int(self._fs.size(path))
-        self.written.append(Written(self._name, size, int(time.time() * 1000), self._stats.found()))
+        self.written.append(OutputFile(self._name, size, int(time.time() * 1000), self._stats.found()))
 
 
 @dataclass

@@ -27,7 +27,7 @@ from pyspark.sql.types import (
     TimestampType,
 )
 
-from adaptor.spark.apply.engines.parquet import ParquetFile, Written
+from adaptor.spark.apply.engines.parquet import OutputFile, ParquetFile
 from adaptor.spark.apply.request import Request
 from adaptor.spark.apply.target import MAPPING, OURS
 from adaptor.spark.delta_log import DataFile, Definition
@@ -53,7 +53,7 @@ def on_shared_folders(*locations: str) -> bool:
     return all(urlparse(location).scheme in ("", "file") for location in locations)
 
 
-def why_not(request: Request, kept: StructType, table: Definition) -> str | None:
+def obstacle_to_writing(request: Request, kept: StructType, table: Definition) -> str | None:
     """Why tasks can't write files of `table` that hold the columns `kept`, in half a sentence; None where they can."""
     odd = [f for f in kept if not isinstance(f.dataType, PLAIN) and f.name != request.columns.embedding]
     if odd:
@@ -90,7 +90,7 @@ def kept_schema(fields: Iterable[StructField]) -> pa.Schema:
     return pa.schema([pa.field(field.name, to_arrow_type(field.dataType)) for field in fields])
 
 
-def added(written: Written) -> DataFile:
+def added(written: OutputFile) -> DataFile:
     """A file that a task has written, as the log will have it."""
     action: dict[str, Any] = {
         "path": written.name,

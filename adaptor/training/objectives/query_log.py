@@ -22,7 +22,7 @@ from adaptor.vectors import Float32, normalise
 
 
 @dataclass(frozen=True)
-class MakeQuestions:
+class MakeQueryLogObjective:
     """How the workers make the objective."""
 
     start: Sides
@@ -30,8 +30,8 @@ class MakeQuestions:
     dims: tuple[int, ...]
     training: QueryTraining
 
-    def __call__(self, corpus: Float32, seed: int) -> Questions:
-        return Questions(corpus, self.queries, self.start, self.dims, self.training)
+    def __call__(self, corpus: Float32, seed: int) -> QueryLogObjective:
+        return QueryLogObjective(corpus, self.queries, self.start, self.dims, self.training)
 
 
 class AffineSides(nn.Module):
@@ -47,7 +47,7 @@ class AffineSides(nn.Module):
         return Sides(_to_map(self.corpus), None if self.query is self.corpus else _to_map(self.query))
 
 
-class Questions:
+class QueryLogObjective:
     """Batches of real and blended queries, against their nearest documents and random ones."""
 
     def __init__(
