@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +19,7 @@ from adaptor.fitting.strata import check_count
 from adaptor.layout import Encoding, bytes_of, column_of
 from adaptor.maps import Map
 from adaptor.metrics import judge, paired_interval
+from adaptor.spark.apply.stamp import Stamp
 from adaptor.spark.causes import named_causes
 from adaptor.spark.columns import column, full_name
 from adaptor.spark.decoders import prefix_column
@@ -36,7 +35,6 @@ from adaptor.vectors import Float32, normalise, prefix
 
 BASELINE_ROWS = 50_000  # rows the SVD baseline is fitted on, those of the table if it has fewer
 NEIGHBOURS = 10
-WRITTEN = {"layout": "columns", "encoding": "float32"}  # how a target is written that doesn't say
 
 
 @dataclass(frozen=True)
@@ -78,7 +76,7 @@ def evaluate_table(spark: SparkSession, config: Config, report: Callable[[str], 
 def _evaluate(spark: SparkSession, source: TableRef, config: Config, report: Callable[[str], None]) -> Evaluated:
     settings = config.evaluate
     assert settings is not None  # load_config has seen to it
-    clock, started_at = Clock(spark), datetime.now(UTC)
+    clock = Clock(spark)
     adaptor = Adaptor.load(config.artifact)
     by_stratum = config.sample.stratum
     of_rows = None if settings.judgments else by_stratum
@@ -139,18 +137,7 @@ def _evaluate(spark: SparkSession, source: TableRef, config: Config, report: Cal
         for label, chosen in parts.items()
         for dim in adaptor.dims
     }
-    run = Run(
-        run_id=uuid4().hex,
-        job="evaluate",
-        data_set=settings.data_set,
-        fingerprint=adaptor.fingerprint,
-        source=source.where,
-        source_version=source.version,
-        rows=total,
-        seconds=clock.seconds(),
-        core_seconds=clock.core_seconds(),
-        started_at=started_at,
-    )
+    run = Run.finish(clock, "evaluate", settings.data_set, adaptor.fingerprint, source, total)
     record(spark, config.runs, run, figures)
     return Evaluated(
         metric,
@@ -226,15 +213,15 @@ def _open_target(spark: SparkSession, config: Config, adaptor: Adaptor, name: st
     target = TableRef(config.target_table)
     if not target.exists(spark):
         raise AdaptorError(f"there is no table at {target.where}; run jobs/apply.py first")
-    stamp = target.properties(spark).get("matryoshka.fingerprint")
-    if stamp != adaptor.fingerprint:
+    stamp = Stamp.from_properties(target.properties(spark))
+    if stamp is None:
+        raise AdaptorError(f"{target.where} is a table that apply did not write; run jobs/apply.py first")
+    if stamp.fingerprint != adaptor.fingerprint:
         raise AdaptorError(
-            f"{target.where} was written by artifact {str(stamp)[:12]}, {config.artifact} now holds "
+            f"{target.where} was written by artifact {stamp.fingerprint[:12]}, {config.artifact} now holds "
             f"{adaptor.fingerprint[:12]}; run jobs/apply.py again"
         )
-    properties = target.properties(spark)
-    layout, encoding = (properties.get(f"matryoshka.{key}", default) for key, default in WRITTEN.items())
-    kernel = Kernel(adaptor, layout, encoding)  # type: ignore[arg-type]
+    kernel = Kernel(adaptor, stamp.layout, stamp.encoding)
     nested = target.read(spark)
     require_columns(nested, [name, *kernel.schema.names], target)
     good = nested.where(F.col(kernel.schema.names[0]).isNotNull())

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any
-from uuid import uuid4
 
 from pyspark.sql import SparkSession
 
@@ -55,7 +53,7 @@ def fit_table(spark: SparkSession, config: Config, report: Callable[[str], None]
 
 
 def _fit(spark: SparkSession, source: TableRef, config: Config, report: Callable[[str], None]) -> Fitted:
-    clock, started_at = Clock(spark), datetime.now(UTC)
+    clock = Clock(spark)
     df = source.read(spark)
     stratum = config.sample.stratum
     require_columns(df, [config.source.id, config.source.embedding, *([stratum] if stratum else [])], source)
@@ -83,22 +81,12 @@ def _fit(spark: SparkSession, source: TableRef, config: Config, report: Callable
         "source_version": source.version,
         "stratum": stratum,
         "bad_rows": dict(sample.bad_rows),
-        "started_at": started_at.isoformat(timespec="seconds"),
+        "started_at": clock.started_at.isoformat(timespec="seconds"),
     }
     adaptor = replace(adaptor, metrics={**adaptor.metrics, **provenance})
     path = publish(adaptor, config.artifact, model_card(adaptor))
-    run = Run(
-        run_id=uuid4().hex,
-        job="fit",
-        data_set=config.evaluate.data_set if config.evaluate else source.where,
-        fingerprint=adaptor.fingerprint,
-        source=source.where,
-        source_version=source.version,
-        rows=len(whole.rows),
-        seconds=clock.seconds(),
-        core_seconds=clock.core_seconds(),
-        started_at=started_at,
-    )
+    data_set = config.evaluate.data_set if config.evaluate else source.where
+    run = Run.finish(clock, "fit", data_set, adaptor.fingerprint, source, len(whole.rows))
     figures = [
         Figure(score["candidate"], int(dim), "overlap@10", value)
         for score in adaptor.metrics["candidates"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from uuid import uuid4
 
 from pyspark.sql import SparkSession
 from pyspark.sql.types import (
@@ -18,6 +19,7 @@ from pyspark.sql.types import (
 )
 
 from adaptor.spark.delta_log import Conflict
+from adaptor.spark.session import Clock
 from adaptor.spark.tables import TableRef
 
 SCHEMA = StructType(
@@ -55,6 +57,22 @@ class Run:
     seconds: float
     core_seconds: float
     started_at: datetime
+
+    @classmethod
+    def finish(cls, clock: Clock, job: str, data_set: str, fingerprint: str, source: TableRef, rows: int) -> Run:
+        """The run of `job` that began with `clock` and ends now; it has read `rows` of `source`."""
+        return cls(
+            run_id=uuid4().hex,
+            job=job,
+            data_set=data_set,
+            fingerprint=fingerprint,
+            source=source.where,
+            source_version=source.version,
+            rows=rows,
+            seconds=clock.seconds(),
+            core_seconds=clock.core_seconds(),
+            started_at=clock.started_at,
+        )
 
 
 @dataclass(frozen=True)

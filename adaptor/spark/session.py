@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from datetime import UTC, datetime
 
 from pyspark import SparkConf, SparkContext
 from pyspark.logger import PySparkLogger
@@ -50,10 +51,11 @@ def open_session(name: str, progress: bool = True) -> SparkSession:
 
 
 class Clock:
-    """What a job has cost since it was made: wall seconds and core-seconds."""
+    """What a job has cost since this clock was made: wall seconds and core-seconds."""
 
     def __init__(self, spark: SparkSession) -> None:
         self._spark = spark
+        self.started_at = datetime.now(UTC)
         self._started, self._cpu, self._tasks = time.monotonic(), time.process_time(), self._task_seconds()
 
     def seconds(self) -> float:

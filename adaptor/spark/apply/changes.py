@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -18,7 +17,8 @@ from adaptor.spark.apply.feed import Found, last_words, look_at, new_rows
 from adaptor.spark.apply.full import Outcome, build
 from adaptor.spark.apply.request import Request
 from adaptor.spark.apply.staging import BAD_ROWS
-from adaptor.spark.apply.target import BUILD, MARKS, SOURCE_COLUMNS, VERSION, provenance, require_replaceable
+from adaptor.spark.apply.stamp import BUILD, VERSION, Stamp, is_ours
+from adaptor.spark.apply.target import MARKS, require_replaceable, stamp_of
 from adaptor.spark.causes import lost_files
 from adaptor.spark.columns import field_of
 from adaptor.spark.delta_log import Conflict, DeltaLog
@@ -75,11 +75,14 @@ def held_version(request: Request, report: Callable[[str], None]) -> int | None:
     """
     held = _target(request).snapshot() if request.target.exists(request.spark) else None
     properties = held.properties if held else {}
-    if held is None or not properties or (BUILD not in properties and "matryoshka.source" in properties):
+    if held is None or not properties or (BUILD not in properties and is_ours(properties)):
         report(f"there is no {request.target.where} yet: it is built from all rows")
         return None
     require_replaceable(request, properties)
-    if properties["matryoshka.key"] != request.key:
+    stamp = Stamp.from_properties(properties)
+    if stamp is None or stamp.version is None:
+        return None
+    if stamp.key != request.key:
         if request.settings.rebuild:
             return None
         raise AdaptorError(
@@ -103,13 +106,13 @@ def held_version(request: Request, report: Callable[[str], None]) -> int | None:
             f"{request.target.where} has the columns of {request.source.where} as they were, and {', '.join(changed)}; "
             "set apply.rebuild=true to replace it in one commit"
         )
-    last, now = int(properties[VERSION]), int(request.source.version or 0)
+    last, now = stamp.version, int(request.source.version or 0)
     if now < last:
         raise AdaptorError(
             f"{request.target.where} holds version {last} of {request.source.where}, and version {now} is older; "
             "set apply.mode=full to go back"
         )
-    gained = [name for name in source.schema.names if name not in json.loads(properties[SOURCE_COLUMNS])]
+    gained = [name for name in source.schema.names if name not in (stamp.source_columns or ())]
     if gained:
         report(f"new columns of {request.source.where} are not carried: {', '.join(gained)}")
     return last
@@ -137,7 +140,8 @@ def merge_changes(
             _switch_on_marks(request, log)
             transaction = log.start()
             before = transaction.before
-            if int(before.properties[VERSION]) != since or (once and transaction.seen(*once)):
+            stamp = Stamp.from_properties(before.properties)
+            if stamp is None or stamp.version != since or (once and transaction.seen(*once)):
                 raise _meanwhile(request)
             rows = before.rows
             if rows is None:
@@ -164,7 +168,7 @@ def merge_changes(
             if bad is not None and not request.keeps_bad:
                 removed += old.join(bad, "id", "left_semi").count()
             transaction.remove_rows(old.select("file", "row"), near)
-            transaction.commit(provenance(request.at(version)))
+            transaction.commit(stamp_of(request.at(version)).to_properties())
         except Conflict as error:
             raise _meanwhile(request) from error
     return Outcome(version, written, counted, sum(counted.values()) if request.lists_bad else 0, removed=removed)
@@ -258,7 +262,7 @@ def _merge_quarantine(request: Request, last: DataFrame, bad: DataFrame | None, 
     `merge` is what runs have in common that merge at once, `version` the source's that this one merges up to.
     """
     if bad is not None:
-        make_table(request.spark, request.quarantine, BAD_ROWS, provenance(request))
+        make_table(request.spark, request.quarantine, BAD_ROWS, stamp_of(request).to_properties())
     elif not request.quarantine.exists(request.spark):
         return
     transaction = DeltaLog(request.spark, request.quarantine.location(request.spark)).start()
@@ -275,4 +279,4 @@ def _merge_quarantine(request: Request, last: DataFrame, bad: DataFrame | None, 
         return
     transaction.remove_all()
     transaction.write(listed)
-    transaction.commit(provenance(request.at(version)))
+    transaction.commit(stamp_of(request.at(version)).to_properties())

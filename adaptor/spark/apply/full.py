@@ -15,11 +15,11 @@ from adaptor.errors import AdaptorError
 from adaptor.spark.apply.engines import ENGINES
 from adaptor.spark.apply.engines.choice import choose
 from adaptor.spark.apply.request import Request
-from adaptor.spark.apply.staging import BAD_ROWS, CHUNK_BYTES, Chunk, Staging, cut
+from adaptor.spark.apply.staging import BAD_ROWS, Chunk, Staging, cut
+from adaptor.spark.apply.stamp import CHUNK_BYTES, VERSION, Stamp
 from adaptor.spark.apply.target import (
-    VERSION,
-    provenance,
     require_replaceable,
+    stamp_of,
     target_definition,
     target_location,
 )
@@ -72,7 +72,8 @@ def build(request: Request, report: Callable[[str], None]) -> Outcome:
 def _holds(target: Snapshot, request: Request) -> bool:
     """Whether nothing has changed since the target was published; in place that was the source's last commit."""
     applied = target.version - 1 if request.in_place else request.source.version
-    return (target.properties.get("matryoshka.key"), target.properties.get(VERSION)) == (request.key, str(applied))
+    stamp = Stamp.from_properties(target.properties)
+    return stamp is not None and (stamp.key, stamp.version) == (request.key, applied)
 
 
 @contextmanager
@@ -146,7 +147,7 @@ def _build(request: Request, staging: Staging, location: str, report: Callable[[
             f"{request.target} is as it was: run apply again"
         )
     if not staging.published:  # else what it holds by now, and the quarantine with it, may be newer
-        note = provenance(request)
+        note = stamp_of(request).to_properties()
         _quarantine(request, staging, note)
         staging.publish(request.in_place, note, partial(require_replaceable, request))
     return Outcome(int(request.source.version or 0), rows, bad_rows, quarantined)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from uuid import uuid4
 
 from pyspark.sql import SparkSession
 
@@ -51,24 +49,15 @@ def apply_table(spark: SparkSession, config: Config, report: Callable[[str], Non
     Raises `AdaptorError` when the artifact is missing or of another width, when the target may not
     be replaced, and when the counts do not add up: readers then see what they saw before.
     """
-    clock, started_at = Clock(spark), datetime.now(UTC)
+    clock = Clock(spark)
     request = open_request(spark, config)
     require_writable(request, config.runs)
     with named_causes(spark, request.source, config.source):
         written = MODES[request.settings.mode](request, report)
     kernel = request.kernel
-    run = Run(
-        run_id=uuid4().hex,
-        job="apply",
-        data_set=config.evaluate.data_set if config.evaluate else request.source.where,
-        fingerprint=kernel.adaptor.fingerprint,
-        source=request.source.where,
-        source_version=written.version,
-        rows=written.rows + written.quarantined,
-        seconds=clock.seconds(),
-        core_seconds=clock.core_seconds(),
-        started_at=started_at,
-    )
+    source, rows = request.at(written.version).source, written.rows + written.quarantined
+    data_set = config.evaluate.data_set if config.evaluate else source.where
+    run = Run.finish(clock, "apply", data_set, kernel.adaptor.fingerprint, source, rows)
     figures = [
         Figure("adaptor", dim, "rows_written", written.rows, bytes_of(dim, kernel.encoding))
         for dim in kernel.adaptor.dims
@@ -76,7 +65,7 @@ def apply_table(spark: SparkSession, config: Config, report: Callable[[str], Non
     figures.append(Figure("adaptor", kernel.adaptor.width, "rows_set_aside", written.quarantined))
     record(spark, config.runs, run, figures)
     return Applied(
-        request.at(written.version).source,
+        source,
         request.target,
         request.quarantine if written.quarantined else None,
         tuple(kernel.schema.names),

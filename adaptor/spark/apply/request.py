@@ -17,6 +17,7 @@ from adaptor.artifact import Adaptor
 from adaptor.config import SAME, Apply, Config, Source
 from adaptor.encode.kernel import Kernel
 from adaptor.errors import AdaptorError
+from adaptor.spark.apply.stamp import BUILD, is_ours
 from adaptor.spark.columns import column, full_name
 from adaptor.spark.delta_log import DataFile, DeltaLog, Snapshot
 from adaptor.spark.preflight import require_commits
@@ -173,7 +174,7 @@ def _require_apart(request: Request) -> None:
         raise AdaptorError(f"apply.target and apply.quarantine are both {request.target}; name another table")
     there = request.lists_bad and request.quarantine.exists(request.spark)
     found = request.quarantine.properties(request.spark) if there else {}
-    if there and ("matryoshka.source" not in found or "matryoshka.build" in found):
+    if there and (not is_ours(found) or BUILD in found):
         raise AdaptorError(f"{request.quarantine} is no quarantine that apply wrote; name another apply.quarantine")
 
 

@@ -16,13 +16,11 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StringType, StructField, StructType
 
 from adaptor.errors import AdaptorError
-from adaptor.spark.apply.target import BUILD, VERSION, merged
+from adaptor.spark.apply.stamp import ABANDONED, BUILD, CHUNK_BYTES, OVER, VERSION
+from adaptor.spark.apply.target import merged
 from adaptor.spark.delta_log import Conflict, DataFile, Definition, DeltaLog, Snapshot, Transaction, rows_of
 from adaptor.spark.tables import refusal
 
-CHUNK_BYTES = "matryoshka.chunk_bytes"
-ABANDONED = "matryoshka.abandoned"
-OVER = "matryoshka.over"  # what the target held when this build began
 CHECKPOINTS = "delta.checkpointInterval"
 SCAFFOLD = (CHUNK_BYTES, OVER, CHECKPOINTS)  # properties that are taken off before a build is published
 BAD_ROWS = StructType([StructField("id", StringType()), StructField("reason", StringType())])
@@ -141,7 +139,7 @@ class Staging:
         if found.properties.get(BUILD) != self._build or ABANDONED in found.properties:
             raise AdaptorError(
                 f"another run gave up this build of {self._location}, or began it anew; "
-                "when no other is at request, run apply again"
+                "when no other is at work, run apply again"
             )
         return found
 

@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 from adaptor.spark.apply.changes import broken_feed, held_version, is_lost, merge_changes
 from adaptor.spark.apply.full import Outcome, build
 from adaptor.spark.apply.request import Request
-from adaptor.spark.apply.target import BUILD, VERSION
+from adaptor.spark.apply.stamp import BUILD, VERSION
 from adaptor.spark.delta_log import DeltaLog
 
 MOST_FILES = 2**31 - 1

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 from pyspark.sql.types import (
     ArrayType,
@@ -26,6 +26,7 @@ from adaptor.encode.kernel import Kernel
 from adaptor.errors import AdaptorError
 from adaptor.layout import Nested
 from adaptor.spark.apply.request import Request
+from adaptor.spark.apply.stamp import FINGERPRINT, PREFIX, SOURCE, Stamp, is_ours
 from adaptor.spark.columns import field_of
 from adaptor.spark.decoders import prefix_sql
 from adaptor.spark.delta_log import Definition, Snapshot
@@ -33,7 +34,7 @@ from adaptor.spark.names import quoted
 from adaptor.spark.tables import TableRef, make_table
 
 SKIPPABLE = (NumericType, StringType, DateType, TimestampType, TimestampNTZType)  # Delta refuses all others by name
-OURS = ("matryoshka.", "delta.constraints.matryoshka_")
+OURS = (PREFIX, "delta.constraints.matryoshka_")
 MAPPING, STATISTICS, MARKS = "delta.columnMapping.mode", "delta.dataSkippingStatsColumns", "delta.enableDeletionVectors"
 UNFIT = re.compile(r"[ ,;{}()\n\t=]")  # characters that Delta refuses in a column's name unless it maps names
 HISTORY = (
@@ -42,8 +43,6 @@ HISTORY = (
     "delta.redirect", "delta.universalFormat.",
 )  # fmt: skip
 """Properties, or how they begin, that speak of one table's own history and not of how its files are written."""
-FINGERPRINT, BUILD, VERSION = "matryoshka.fingerprint", "matryoshka.build", "matryoshka.source_version"
-SOURCE_COLUMNS = "matryoshka.source_columns"  # that the source had at that version
 ITEMS: dict[str, DataType] = {
     "float32": ArrayType(FloatType()),
     "int8": ArrayType(ByteType()),
@@ -88,39 +87,43 @@ def _field(kernel: Kernel, column: Nested) -> StructField:
 
 
 def _properties(request: Request, source: Snapshot, schema: StructType) -> dict[str, str]:
-    """Provenance, lengths as CHECK constraints, and which columns Delta gathers statistics on.
+    """The stamp, lengths as CHECK constraints, and which columns Delta gathers statistics on.
 
     Statistics are gathered where Delta can skip files by them. On vectors they would say nothing
     and cost a pass over every number.
     """
     kernel = request.kernel
-    found = {**provenance(request), "matryoshka.key": request.key, SOURCE_COLUMNS: json.dumps(source.schema.names)}
+    stamp = replace(stamp_of(request), key=request.key, source_columns=tuple(source.schema.names))
+    properties = stamp.to_properties()
     size = "length" if kernel.encoding == "binary" else "size"
     for column in kernel.nested:
         width = BinaryCodec(column.width).bytes if kernel.encoding == "binary" else column.width
-        found[f"delta.constraints.matryoshka_{column.name}"] = (
+        properties[f"delta.constraints.matryoshka_{column.name}"] = (
             f"`{column.name}` IS NULL OR {size}(`{column.name}`) = {width}"
         )
     partitions = source.metadata["partitionColumns"] if request.in_place else []
     plain = [f.name for f in schema if isinstance(f.dataType, SKIPPABLE) and f.name not in partitions]
-    found[STATISTICS] = ",".join(map(quoted, plain))
+    properties[STATISTICS] = ",".join(map(quoted, plain))
     if not request.in_place:
-        found[MAPPING] = mapping_of(request)  # whatever a session gives new tables: engines must know it beforehand
+        properties[MAPPING] = mapping_of(
+            request
+        )  # whatever a session gives new tables: engines must know it beforehand
     if request.settings.mode != "full":
-        found[MARKS] = "true"  # a night's changes touch rows, not whole files
-    return found
+        properties[MARKS] = "true"  # a night's changes touch rows, not whole files
+    return properties
 
 
-def provenance(request: Request) -> dict[str, str]:
-    """Where the rows come from and what made them: table properties, and every commit's metadata."""
-    return {
-        FINGERPRINT: request.kernel.adaptor.fingerprint,
-        "matryoshka.source": request.source.where,
-        VERSION: str(request.source.version),
-        "matryoshka.dims": json.dumps(request.kernel.adaptor.dims),
-        "matryoshka.layout": request.kernel.layout,
-        "matryoshka.encoding": request.kernel.encoding,
-    }
+def stamp_of(request: Request) -> Stamp:
+    """What every commit of this request says: where the rows come from and what made them."""
+    kernel = request.kernel
+    return Stamp(
+        kernel.adaptor.fingerprint,
+        request.source.where,
+        request.source.version,
+        kernel.adaptor.dims,
+        kernel.layout,
+        kernel.encoding,
+    )
 
 
 def merged(before: Mapping[str, str], ours: Mapping[str, str], in_place: bool) -> dict[str, str]:
@@ -139,22 +142,22 @@ def require_replaceable(request: Request, before: Mapping[str, str]) -> None:
     """`AdaptorError` where the target belongs to someone else, or to another artifact and no rebuild was asked for."""
     if request.in_place and FINGERPRINT not in before:
         return
-    if "matryoshka.source" not in before:
+    if not is_ours(before):
         raise AdaptorError(f"{request.target.where} is a table that apply did not write; name another apply.target")
     if before.get(MAPPING, "none") != mapping_of(request) and not request.in_place:
         maps = "has plain" if mapping_of(request) == "name" else "maps its"
         raise AdaptorError(f"{request.target.where} {maps} columns' names by now; name another apply.target")
-    stamp = before.get(FINGERPRINT, request.kernel.adaptor.fingerprint)
-    made = {key: before.get(f"matryoshka.{key}", getattr(request.kernel, key)) for key in ("layout", "encoding")}
-    differs = [f"{key} {found}" for key, found in made.items() if found != getattr(request.kernel, key)]
-    if stamp != request.kernel.adaptor.fingerprint:
-        differs.insert(0, f"artifact {stamp[:12]}")
-    if differs and not request.settings.rebuild:
+    held, wanted = Stamp.from_properties(before), stamp_of(request)
+    if held is None or request.settings.rebuild:
+        return
+    differs = [] if held.fingerprint == wanted.fingerprint else [f"artifact {held.fingerprint[:12]}"]
+    differs += [] if held.layout == wanted.layout else [f"layout {held.layout}"]
+    differs += [] if held.encoding == wanted.encoding else [f"encoding {held.encoding}"]
+    if differs:
         raise AdaptorError(
             f"{request.target.where} was written by {', '.join(differs)}, and this run is for artifact "
-            f"{request.kernel.adaptor.fingerprint[:12]}, layout {request.kernel.layout}, encoding "
-            f"{request.kernel.encoding}; rows of both must not mix: set apply.rebuild=true to replace it in one "
-            "commit, or name another target"
+            f"{wanted.fingerprint[:12]}, layout {wanted.layout}, encoding {wanted.encoding}; "
+            "rows of both must not mix: set apply.rebuild=true to replace it in one commit, or name another target"
         )
 
 
@@ -162,7 +165,7 @@ def target_location(request: Request) -> str:
     """The target's folder; a name that a catalog does not know yet becomes an empty table first."""
     if not request.target.is_path and not request.target.exists(request.spark):
         schema = _schema(request, request.snapshot())
-        properties = {"matryoshka.source": request.source.where, MAPPING: mapping_of(request)}
+        properties = {SOURCE: request.source.where, MAPPING: mapping_of(request)}
         make_table(request.spark, request.target, schema, properties)
     return request.target.location(request.spark)
 
