@@ -94,7 +94,7 @@ def test_a_row_that_is_mapped_to_a_prefix_of_zeros_is_bad(side_map, encoding, la
         np.zeros(WIDTH),
         axes[15] + axes[16],
     ]
-    found = Kernel(adaptor, layout, encoding, device=device)(arrow(vectors))
+    found = Kernel(adaptor, layout, encoding)(arrow(vectors), device)
     zero = "zero at dim 4"
     of_short = zero if encoding == "int8" else None
     assert found.reasons.to_pylist() == [zero, None, zero, "null", zero, of_short, *[None] * 8, "zero", zero]

@@ -15,6 +15,7 @@ from adaptor import Adaptor
 from adaptor.encode import gpu
 from adaptor.encode.kernel import Kernel
 from adaptor.maps import Map, Residual
+from adaptor.spark import task_gpu
 
 DEVICES = ["cpu", *(["cuda:0"] if torch.cuda.is_available() else [])]
 
@@ -36,7 +37,7 @@ def test_torch_gives_what_numpy_gives(device, layout, monkeypatch):
     x = clustered(40, seed=2)
     for adaptor in adaptors():
         batch = pa.array([None, *x])
-        found, expected = (Kernel(adaptor, layout, device=place)(batch) for place in (device, None))
+        found, expected = (Kernel(adaptor, layout)(batch, place) for place in (device, None))
         assert found.reasons.equals(expected.reasons)
         for one, other in zip(found.columns, expected.columns):
             assert one.is_null().equals(other.is_null())
@@ -46,18 +47,18 @@ def test_torch_gives_what_numpy_gives(device, layout, monkeypatch):
 def test_one_map_a_process():
     first, second = adaptors()
     x = pa.array(list(clustered(5)))
-    kernels = [Kernel(first, device="cpu"), Kernel(first, "bands", device="cpu"), Kernel(second, device="cpu")]
+    kernels = [Kernel(first), Kernel(first, "bands"), Kernel(second)]
     held = []
     for made in kernels:
-        made(x)
+        made(x, "cpu")
         held.append(list(gpu._held.values()))
     assert held[0] == held[1] != held[2]
     assert [len(some) for some in held] == [1, 1, 1]
 
 
 def test_outside_of_a_task_there_is_no_gpu():
-    assert gpu.task_gpu() is None
-    assert gpu.task_device() is None
+    assert task_gpu.task_gpu() is None
+    assert task_gpu.task_device() is None
 
 
 SCRIPT = """
@@ -65,17 +66,17 @@ import json, sys, warnings
 import numpy as np, pandas as pd
 from pyspark.sql import SparkSession
 from adaptor import Adaptor
-from adaptor.encode import gpu
 from adaptor.maps import Map
+from adaptor.spark import task_gpu
 from adaptor.spark.udf import adapt_udf
 
 def seen(frames):
     for _ in frames:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            device = gpu.task_device()
+            device = task_gpu.task_device()
         words = " ".join(str(warning.message) for warning in caught)
-        yield pd.DataFrame({"gpu": [gpu.task_gpu()], "device": [device], "words": [words]})
+        yield pd.DataFrame({"gpu": [task_gpu.task_gpu()], "device": [device], "words": [words]})
 
 spark = SparkSession.builder.getOrCreate()
 row = spark.range(1).mapInPandas(seen, "gpu string, device string, words string").first()

@@ -157,7 +157,7 @@ def test_rows_per_batch_follow_from_the_width():
     assert rows_per_batch(768, 448, budget=1216 * 4 * 1000) == 1000
     assert rows_per_batch(10**9, 1, budget=4 << 20) == 1
     small, large = Kernel(adaptor_of(linear()), dims=(4,)), Kernel(adaptor_of(linear()), dims=(32,))
-    assert small.rows_per_batch * (WIDTH + 4) == pytest.approx(large.rows_per_batch * (WIDTH + 32), rel=0.001)
+    assert small.rows_per_batch() * (WIDTH + 4) == pytest.approx(large.rows_per_batch() * (WIDTH + 32), rel=0.001)
 
 
 def test_int8_of_an_artifact_without_scales_is_refused():

@@ -60,8 +60,7 @@ class Kernel:
     As float32 it writes what `Adaptor.encode` gives, in `bands` before it is renormalised. As int8
     it writes codes of the mapped rows, as binary their signs: `adaptor.codecs` decodes both. A row is
     bad, too, where the shortest of the prefixes has no direction once it is mapped, in any layout.
-    Where Spark gave the task a GPU, torch does the arithmetic there; `device` None is NumPy anyway,
-    and any other a torch device. Raises `AdaptorError` when the artifact can't do what is asked.
+    Raises `AdaptorError` when the artifact can't do what is asked.
     """
 
     adaptor: Adaptor
@@ -69,7 +68,6 @@ class Kernel:
     encoding: Encoding = "float32"
     side: Side = "corpus"
     dims: tuple[int, ...] | None = None
-    device: str | None = "auto"
 
     def __post_init__(self) -> None:
         check_layout(self.layout, self.encoding)
@@ -92,20 +90,22 @@ class Kernel:
         """Of the nested columns."""
         return pa.schema([(column.name, self._kind) for column in self.nested])
 
-    @property
-    def rows_per_batch(self) -> int:
+    def rows_per_batch(self, device: str | None = None) -> int:
         """How many rows a batch should have: for a GPU many more, each way there has its price."""
-        budget = BATCH_BYTES if self._where is None else gpu.BLOCK_BYTES
+        budget = BATCH_BYTES if device is None else gpu.BLOCK_BYTES
         return rows_per_batch(self.adaptor.width, sum(column.width for column in self.nested), budget)
 
-    def __call__(self, embeddings: pa.Array | pa.ChunkedArray) -> Adapted:
-        """Adapt a batch: `list`, `large_list` or `fixed_size_list` of floating-point numbers."""
+    def __call__(self, embeddings: pa.Array | pa.ChunkedArray, device: str | None = None) -> Adapted:
+        """Adapt a batch: `list`, `large_list` or `fixed_size_list` of floating-point numbers.
+
+        NumPy does the arithmetic, or torch where a torch `device` is named.
+        """
         chunks = embeddings.chunks if isinstance(embeddings, pa.ChunkedArray) else [embeddings]
         total = len(embeddings)
         widest = max(column.width for column in self.nested)
         if total * widest > np.iinfo(np.int32).max:
-            raise AdaptorError(f"{total} rows are too many for one batch; pass {self.rows_per_batch} at a time")
-        mapped, step = self._arithmetic()
+            raise AdaptorError(f"{total} rows are too many for one batch; pass {self.rows_per_batch()} at a time")
+        mapped, step = self._arithmetic(device)
         stored = [np.empty((total, self._stored_width(column)), self._stored_type) for column in self.nested]
         why = np.full(total, GOOD)
         seen = done = 0  # rows looked at, and the good ones among them
@@ -187,20 +187,14 @@ class Kernel:
     def _folded(self) -> Folded:
         return Folded.of(self.adaptor.map(self.side), self.nested[-1].stop)
 
-    def _arithmetic(self) -> tuple[Arithmetic, int]:
+    def _arithmetic(self, device: str | None) -> tuple[Arithmetic, int]:
         """What maps a block of rows, and how many rows it takes at a time."""
-        device = self._where
         if device is not None:
             product = gpu.held(self._folded, (self.adaptor.fingerprint, self.side, self._folded.depth), device)
             return product, product.rows
         width, columns = self._folded.weight.shape
         rows = rows_per_batch(width, columns, BLOCK_BYTES)
         return partial(self._folded, scratch=np.empty((rows, columns), np.float32)), rows
-
-    @property
-    def _where(self) -> str | None:
-        """The torch device; None is NumPy."""
-        return gpu.task_device() if self.device == "auto" else self.device
 
     @property
     def _kind(self) -> pa.DataType:

@@ -15,6 +15,7 @@ from pyspark.sql.types import StructType
 from adaptor.artifact import Adaptor, Side
 from adaptor.encode.kernel import Kernel
 from adaptor.layout import Encoding, Layout
+from adaptor.spark.task_gpu import task_device
 from adaptor.spark.vector_types import require_vectors
 
 
@@ -47,11 +48,11 @@ def adapt_udf(
 
     def adapt_arrow(vectors: pa.Array) -> pa.Array:
         require_vectors(vectors, "adapt_udf")
-        return pa.StructArray.from_arrays(kernel(vectors).columns, fields=list(kernel.schema))
+        return pa.StructArray.from_arrays(kernel(vectors, task_device()).columns, fields=list(kernel.schema))
 
     def adapt_pandas(vectors: pd.Series) -> pd.DataFrame:
         require_vectors(vectors, "adapt_udf")
-        columns = kernel(lists_of(vectors)).columns
+        columns = kernel(lists_of(vectors), task_device()).columns
         return pd.DataFrame({name: ArrowLists(column) for name, column in zip(kernel.schema.names, columns)})
 
     # The annotations above would be strings here; Spark reads the types themselves.

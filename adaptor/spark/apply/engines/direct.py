@@ -22,6 +22,7 @@ from adaptor.spark.apply.request import Request
 from adaptor.spark.apply.staging import Chunk, Staging
 from adaptor.spark.columns import field_of
 from adaptor.spark.delta_log import DataFile, Snapshot, Transaction
+from adaptor.spark.task_gpu import task_device
 from adaptor.storage import is_url
 
 UNIT_BYTES = 128 << 20  # of source files, an output file, at most: what Spark gives a task too
@@ -100,7 +101,7 @@ def _run(request: Request, source: Snapshot, files: Sequence[DataFile], staging:
         staging.bad_log.path,
         reading=_reading(request, source),
     )
-    return context.parallelize(units, len(units)).map(lambda unit: job(unit)).collect()
+    return context.parallelize(units, len(units)).map(lambda unit: job(unit, device=task_device())).collect()
 
 
 def _reading(request: Request, source: Snapshot) -> Reading:

@@ -19,6 +19,7 @@ from adaptor.spark.apply.staging import Chunk, Staging
 from adaptor.spark.delta_log import DataFile, Snapshot, Transaction
 from adaptor.spark.names import quoted
 from adaptor.spark.row_checks import legible
+from adaptor.spark.task_gpu import task_device
 from adaptor.spark.udf import adapt_udf, nested_type
 
 Write = Callable[[Request, DataFrame, Transaction], Sequence[DataFile]]
@@ -45,8 +46,9 @@ def by_arrow(request: Request, rows: DataFrame, transaction: Transaction) -> Seq
 
 def _adapted(kernel: Kernel, keep_bad: bool, batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
     """`kept, embedding` to `kept` and the nested columns."""
+    device = task_device()
     for batch in batches:
-        adapted = kernel(batch.column("embedding"))
+        adapted = kernel(batch.column("embedding"), device)
         columns = [batch.column("kept"), *adapted.columns]
         whole = pa.RecordBatch.from_arrays(columns, names=["kept", *kernel.schema.names])
         bad = adapted.reasons.null_count < len(whole) and not keep_bad
@@ -63,15 +65,16 @@ def bad_rows(kernel: Kernel, rows: DataFrame) -> DataFrame:
 
 def _bad(kernel: Kernel, batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
     """`id, embedding` to `id, reason`."""
+    device = task_device()
     for batch in batches:
         ids = batch.column("id")
-        reasons = with_null_ids(ids, kernel(batch.column("embedding")).reasons)
+        reasons = with_null_ids(ids, kernel(batch.column("embedding"), device).reasons)
         yield pa.RecordBatch.from_arrays([ids, reasons], names=["id", "reason"]).filter(reasons.is_valid())
 
 
 def _batches_for(kernel: Kernel, rows: DataFrame) -> None:
     """A batch is what a worker holds: as many rows as its memory is meant for, not as many as fit any width."""
-    rows.sparkSession.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", kernel.rows_per_batch)
+    rows.sparkSession.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", kernel.rows_per_batch())
 
 
 def by_udf(request: Request, rows: DataFrame, transaction: Transaction) -> Sequence[DataFile]:

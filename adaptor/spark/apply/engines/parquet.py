@@ -65,6 +65,7 @@ def adapt_splits(
     bad_folder: str,
     splits: Sequence[Split],
     reading: Reading = Reading(),
+    device: str | None = None,
 ) -> Output:
     """Adapt the rows of `splits` into one file below `folder`, ids and reasons of bad ones below `bad_folder`.
 
@@ -75,10 +76,10 @@ def adapt_splits(
     table = {embedding: reading.embedding, **dict(zip(kept.names, kept.types))}
     seen, odd = 0, dict[str, str]()
     with ParquetFile(folder, schema, kept.names) as good, ParquetFile(bad_folder, bad_schema, ["id", "reason"]) as bad:
-        for batch in batches(splits, table, kernel.rows_per_batch, reading, odd):
+        for batch in batches(splits, table, kernel.rows_per_batch(device), reading, odd):
             seen += len(batch)
             ids = _column(batch, id_column, table[id_column])
-            adapted = kernel(batch.column(embedding))
+            adapted = kernel(batch.column(embedding), device)
             reasons = with_null_ids(ids, adapted.reasons)
             columns = [_column(batch, f.name, f.type) for f in kept]
             rows = pa.RecordBatch.from_arrays([*columns, *adapted.columns], schema=schema)
