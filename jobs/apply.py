@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from adaptor.config import load_config
-from adaptor.console.app import ConfigFile, Overrides, example, one_sentence, progress
+from adaptor.console.app import ConfigFile, Overrides, example, one_sentence
 
 app = typer.Typer(add_completion=False)
 
@@ -22,15 +22,16 @@ def main(
     """Write nested-dimension columns for every row of the source; bad rows are set aside with a reason."""
     with one_sentence("apply"):
         settings = load_config(config, overrides, section="apply")
+        from adaptor.console.progress import ConsoleProgress
         from adaptor.console.summaries import print_applied, print_plan
         from adaptor.spark.apply import apply_table, plan_apply
         from adaptor.spark.session import open_session
 
         spark = open_session("matryoshka apply", progress=False)
         if dry_run:
-            print_plan(plan_apply(spark, settings, progress))
+            print_plan(plan_apply(spark, settings, ConsoleProgress()))
         else:
-            print_applied(apply_table(spark, settings, progress))
+            print_applied(apply_table(spark, settings, ConsoleProgress()))
 
 
 if __name__ == "__main__":

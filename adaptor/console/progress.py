@@ -1,59 +1,42 @@
-"""One bar for a job's rows: how many, how fast, how much is done, how long it will take."""
+"""A job's progress for a person: dim lines, and a bar for its rows where there is a terminal."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
 from rich.text import Text
 
-from adaptor.console.app import console
+from adaptor.console.app import console, progress
+from adaptor.spark.progress import Progress, RowCount
 
-LINE_SECONDS = 30  # where there is no terminal: between one line and the next
 
+class ConsoleProgress(Progress):
+    """Lines on the console; rows as a bar on a terminal, elsewhere as lines too."""
 
-class Bar:
-    """A bar on a terminal; elsewhere a line through `report` every half minute.
+    def __init__(self) -> None:
+        super().__init__(progress)
 
-    `total` rows, None where nobody knows.
-    """
-
-    def __init__(self, total: int | None, report: Callable[[str], None]) -> None:
-        self._total, self._report = total, report
-        self._done = self._new = 0
-        self._started = self._said = time.monotonic()
+    @contextmanager
+    def rows(self, total: int | None) -> Iterator[RowCount]:
+        if not console.is_terminal:
+            yield RowCount(total, self)
+            return
         left = TimeRemainingColumn(elapsed_when_finished=True)
-        columns = (BarColumn(), TextColumn("{task.percentage:>3.0f}%"), _Rows(), left)
-        self._progress = Progress(*columns, console=console, disable=not console.is_terminal)
-        self._task = self._progress.add_task("rows", total=total, speed=0.0)
+        with RichProgress(BarColumn(), TextColumn("{task.percentage:>3.0f}%"), _Rows(), left, console=console) as bar:
+            yield _Bar(total, self, bar)
 
-    def __enter__(self) -> Bar:
-        self._progress.start()
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+class _Bar(RowCount):
+    def __init__(self, total: int | None, progress: Progress, bar: RichProgress) -> None:
+        super().__init__(total, progress)
+        self._bar = bar
+        self._task = bar.add_task("rows", total=total, speed=0.0)
 
-    def advance(self, rows: int, new: bool = True) -> None:
-        """`rows` more are done; those that an earlier run wrote are not `new` and say nothing of the speed."""
-        self._done += rows
-        self._new += rows if new else 0
-        now = time.monotonic()
-        speed = self._new / max(now - self._started, 1e-9)
-        self._progress.update(self._task, completed=self._done, speed=speed)
-        if self._progress.disable and now - self._said >= LINE_SECONDS:
-            self._said = now
-            self._report(self._line(speed))
-
-    def _line(self, speed: float) -> str:
-        if not self._total:
-            return f"{self._done:,} rows, {speed:,.0f} rows/s"
-        left = (self._total - self._done) / speed if speed else 0
-        return (
-            f"{self._done:,} of {self._total:,} rows ({self._done / self._total:.0%}), {speed:,.0f} rows/s, "
-            f"{left:,.0f} s left"
-        )
+    def show(self) -> None:
+        self._bar.update(self._task, completed=self.done, speed=self.speed)
 
 
 class _Rows(ProgressColumn):

@@ -23,13 +23,14 @@ from adaptor.spark.causes import lost_files
 from adaptor.spark.columns import field_of
 from adaptor.spark.delta_log import Conflict, DeltaLog
 from adaptor.spark.names import quoted
+from adaptor.spark.progress import Progress
 from adaptor.spark.row_checks import count_reasons, describe_reasons, legible
 from adaptor.spark.tables import first_line, make_table
 
 FEED = "delta.enableChangeDataFeed"
 
 
-def apply_changes(request: Request, report: Callable[[str], None]) -> Outcome:
+def apply_changes(request: Request, report: Progress) -> Outcome:
     """Merge inserts, updates and deletes since the last version applied; build the target where there is none.
 
     Raises `AdaptorError` where the change feed is off or its files are gone, where an id stands for

@@ -10,7 +10,6 @@ from functools import partial
 from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 
-from adaptor.console.progress import Bar
 from adaptor.errors import AdaptorError
 from adaptor.spark.apply.engines import ENGINES
 from adaptor.spark.apply.engines.choice import choose
@@ -25,6 +24,7 @@ from adaptor.spark.apply.target import (
 )
 from adaptor.spark.causes import lost_files, require_files
 from adaptor.spark.delta_log import Conflict, DeltaLog, Snapshot
+from adaptor.spark.progress import Progress
 from adaptor.spark.row_checks import count_reasons, describe_reasons
 from adaptor.spark.tables import require_rows, write_table
 
@@ -42,7 +42,7 @@ class Outcome:
     removed: int = 0
 
 
-def build(request: Request, report: Callable[[str], None]) -> Outcome:
+def build(request: Request, report: Progress) -> Outcome:
     """Write every row of the source at its version and publish; goes on with a build that was cut off.
 
     Raises `AdaptorError` when the target may not be replaced, when bad rows are not allowed, when
@@ -117,7 +117,7 @@ def chunk_bytes(request: Request) -> int:
     return request.settings.chunk_bytes or ROUNDS * request.spark.sparkContext.defaultParallelism * SLOT_BYTES
 
 
-def _build(request: Request, staging: Staging, location: str, report: Callable[[str], None]) -> Outcome:
+def _build(request: Request, staging: Staging, location: str, report: Progress) -> Outcome:
     source = request.snapshot()
     engine = choose(request, source, staging.definition, location, report)
     chunks = cut(source.files, int(staging.definition.properties[CHUNK_BYTES]))
@@ -125,10 +125,10 @@ def _build(request: Request, staging: Staging, location: str, report: Callable[[
     report(
         f"writing {total or 'some'} rows of {request.source} to {request.target}, engine {engine}, {len(chunks)} chunks"
     )
-    with Bar(total, report) as bar:
+    with report.rows(total) as count:
         for chunk in chunks:
             seen = _write_chunk(request, source, chunk, staging, engine, last=chunk is chunks[-1])
-            bar.advance(chunk.rows or seen or 0, new=seen is not None)
+            count.advance(chunk.rows or seen or 0, new=seen is not None)
     staging.require_whole()
     found = staging.bad_rows()
     bad_rows = {} if found is None else count_reasons(found)

@@ -15,11 +15,12 @@ from adaptor.spark.apply.request import Request, open_request, require_writable
 from adaptor.spark.apply.stream import apply_stream
 from adaptor.spark.apply.target import make_view
 from adaptor.spark.causes import named_causes
+from adaptor.spark.progress import Progress, as_progress
 from adaptor.spark.runs import Figure, Run, record
 from adaptor.spark.session import Clock
 from adaptor.spark.tables import TableRef
 
-MODES: dict[str, Callable[[Request, Callable[[str], None]], Outcome]] = {
+MODES: dict[str, Callable[[Request, Progress], Outcome]] = {
     "full": build,
     "incremental": apply_changes,
     "stream": apply_stream,
@@ -53,7 +54,7 @@ def apply_table(spark: SparkSession, config: Config, report: Callable[[str], Non
     request = open_request(spark, config)
     require_writable(request, config.runs)
     with named_causes(spark, request.source, config.source):
-        written = MODES[request.settings.mode](request, report)
+        written = MODES[request.settings.mode](request, as_progress(report))
     kernel = request.kernel
     source, rows = request.at(written.version).source, written.rows + written.quarantined
     data_set = config.evaluate.data_set if config.evaluate else source.where

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from pyspark.errors import StreamingQueryException
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -13,11 +11,12 @@ from adaptor.spark.apply.full import Outcome, build
 from adaptor.spark.apply.request import Request
 from adaptor.spark.apply.stamp import BUILD, VERSION
 from adaptor.spark.delta_log import DeltaLog
+from adaptor.spark.progress import Progress
 
 MOST_FILES = 2**31 - 1
 
 
-def apply_stream(request: Request, report: Callable[[str], None]) -> Outcome:
+def apply_stream(request: Request, report: Progress) -> Outcome:
     """Follow the change feed up to the latest version; build the target where there is none.
 
     A checkpoint in the target's folder says which batches were planned, the target's log which
