@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
@@ -55,7 +56,7 @@ class Adaptor:
             raise AdaptorError(f"side {side!r} is unknown: it is 'corpus' or 'query'")
         return self.query if side == "query" and self.query is not None else self.corpus
 
-    def encode(self, x: object, dim: int | None = None, side: Side = "corpus") -> Float32:
+    def encode(self, x: npt.ArrayLike, *, dim: int | None = None, side: Side = "corpus") -> Float32:
         """Adapt embeddings `x`, `(n, D)`, to `(n, dim) float32` of length 1; `dim` is D by default.
 
         Any `dim` up to the full width works; those in `dims` are the ones that were judged.

@@ -1,16 +1,23 @@
 """The model card: what an artifact is, where it came from, what it was compared with."""
 
+from __future__ import annotations
+
 import importlib.metadata
+from typing import TYPE_CHECKING
 
 from adaptor.artifact import Adaptor
 
+if TYPE_CHECKING:
+    from adaptor.fitting.report import FitReport
 
-def model_card(adaptor: Adaptor) -> str:
+
+def model_card(adaptor: Adaptor, report: FitReport) -> str:
     """The artifact's README.md, in Markdown; every candidate's held-out figures stand in it."""
-    metrics, config = adaptor.metrics, adaptor.config
+    origin, config = report.origin, adaptor.config
     dims = [str(dim) for dim in adaptor.dims]
-    version = metrics.get("source_version")  # None for a view
-    truth = "as they are" if metrics["already_nested"] else "hubs corrected"
+    source = origin.source if origin else "arrays in memory"
+    version = "-" if origin is None or origin.source_version is None else origin.source_version  # None for a view
+    truth = "as they are" if report.already_nested else "hubs corrected"
     lines = [
         "# Matryoshka adaptor",
         "",
@@ -18,34 +25,33 @@ def model_card(adaptor: Adaptor) -> str:
         f"m-d embedding, judged at m = {', '.join(dims)}.",
         "",
         f"- fingerprint: `{adaptor.fingerprint}`",
-        f"- source: `{metrics.get('source', 'arrays in memory')}`, version {'-' if version is None else version}",
-        f"- sample: {config['rows']} rows, seed {config['seed']}, {metrics['held_out_rows']} held out",
+        f"- source: `{source}`, version {version}",
+        f"- sample: {config['rows']} rows, seed {config['seed']}, {report.held_out_rows} held out",
         f"- chosen: {config['candidate']}, then fitted again on all {config['rows']} rows",
         f"- made with matryoshka-adaptor {importlib.metadata.version('matryoshka-adaptor')}",
         "",
         f"Share of the 10 neighbours at full width, {truth}, that",
-        f"held-out {'queries' if metrics['held_out_side'] == 'query' else 'rows'} find again, and what ranks",
+        f"held-out {'queries' if report.held_out_side == 'query' else 'rows'} find again, and what ranks",
         "the candidates: agreement, nDCG@10 over those dims, where nearer neighbours have higher grades.",
         "",
         f"| candidate | {' | '.join(dims)} | agreement |",
         f"|---|{'---|' * (len(dims) + 1)}",
     ]
-    for score in metrics["candidates"]:
-        values = [score["overlap"][str(dim)] for dim in adaptor.dims]
-        cells = " | ".join(f"{value:.4f}" for value in [*values, score["mean"]])
-        lines.append(f"| {score['candidate']} | {cells} |")
-    lines += [f"\nLeft out: {name}, {reason}." for name, reason in metrics["left_out"].items()]
-    if metrics["zero_prefixes"]:
-        lines.append(f"\nBeware: {metrics['zero_prefixes']['summary']}.")
-    if metrics["tuning"]:
-        lines.append(f"\nTuning: {metrics['tuning']['summary']}.")
-    if metrics["supervised"]:
-        judged = metrics["supervised"]
+    for score in report.candidates:
+        values = [*(score.overlap[dim] for dim in adaptor.dims), score.agreement]
+        lines.append(f"| {score.candidate} | {' | '.join(f'{value:.4f}' for value in values)} |")
+    lines += [f"\nLeft out: {name}, {reason}." for name, reason in report.left_out.items()]
+    if report.zero_prefixes:
+        lines.append(f"\nBeware: {report.zero_prefixes.summary}.")
+    if report.tuning:
+        lines.append(f"\nTuning: {report.tuning.summary}.")
+    if report.supervised:
+        gain = report.supervised
         lines.append(
-            f"\nJudgments of {judged['labelled']} queries: {judged['share']:.0%} of the way was taken, "
-            f"nDCG@10 {judged['gain']:+.4f} on held-out ones."
+            f"\nJudgments of {gain.labelled} queries: {gain.share:.0%} of the way was taken, "
+            f"nDCG@10 {gain.gain:+.4f} on held-out ones."
         )
-    if metrics["strata"]:
+    if report.strata:
         lines += [
             "",
             "The same by stratum, neighbours of held-out rows looked for among rows of all strata:",
@@ -53,10 +59,10 @@ def model_card(adaptor: Adaptor) -> str:
             f"| stratum | held-out rows | candidate | {' | '.join(dims)} |",
             f"|---|---|---|{'---|' * len(dims)}",
         ]
-    for label, part in metrics["strata"].items():
-        for name, overlap in part["overlap"].items():
-            cells = " | ".join(f"{overlap[dim]:.4f}" for dim in dims)
-            lines.append(f"| {label.replace('|', '')} | {part['held_out_rows']} | {name} | {cells} |")
+    for label, part in report.strata.items():
+        for name, overlap in part.overlap.items():
+            cells = " | ".join(f"{overlap[dim]:.4f}" for dim in adaptor.dims)
+            lines.append(f"| {label.replace('|', '')} | {part.held_out_rows} | {name} | {cells} |")
     lines += [
         "",
         "```python",

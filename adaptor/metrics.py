@@ -1,14 +1,13 @@
-"""Exact search and what is measured on it: neighbour overlap, and IR metrics by ir-measures; and prefixes of zeros."""
+"""Exact search and what is measured on it: neighbour overlap, and IR metrics by ir-measures."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from adaptor.vectors import SHORTEST, Float32
+from adaptor.vectors import Float32
 
 SEARCH_BLOCK = 1024  # queries a matrix product: 1024 x 1,000,000 scores are 4 GB at most
 
@@ -35,21 +34,6 @@ def overlap(found: NDArray[np.int64], original: NDArray[np.int64]) -> NDArray[np
     """Share of each query's original neighbours that were found again: `(q, k), (q, k) -> (q,)`."""
     shared = (found[:, :, None] == original[:, None, :]).any(axis=2)
     return np.asarray(shared.mean(axis=1))
-
-
-def zero_prefixes(y: Float32, dim: int, winner: str) -> dict[str, Any] | None:
-    """How many of the mapped rows `y (n, K)` have no direction in their first `dim` numbers; None where all have one.
-
-    As it stands in metrics.json: `rows`, `dim`, and a `summary` for people.
-    """
-    count = int((np.linalg.norm(y[:, :dim], axis=1) < SHORTEST).sum())
-    if not count:
-        return None
-    summary = (
-        f"{count} of {len(y)} sample rows are zero at dim {dim} once they are mapped: to apply such rows are bad, "
-        f"and encode refuses them there; leave {dim} out of dims, or {winner} out of fit.candidates"
-    )
-    return {"rows": count, "dim": dim, "summary": summary}
 
 
 def judge(

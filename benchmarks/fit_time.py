@@ -37,7 +37,7 @@ def main() -> None:
     ratios = []
     for _ in range(REPEATS):
         simple = seconds(baseline)
-        whole = seconds(lambda: fit(corpus, [32, 64, 96, 128, 192]))
+        whole = seconds(lambda: fit(corpus, dims=[32, 64, 96, 128, 192]))
         ratios.append(whole / simple)
         print(f"SVD and neighbours {simple:.2f} s, fit {whole:.2f} s, ratio {ratios[-1]:.1f}", flush=True)
     print(f"median ratio {statistics.median(ratios):.1f} on {corpus.shape[0]} x {corpus.shape[1]}")

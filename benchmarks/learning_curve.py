@@ -75,7 +75,7 @@ def measure(sides: Sides, fold: Collection) -> Float32:
 
 def trial(folds: Sequence[Collection], rows: Float32, queries: Float32 | None, seed: int) -> Trial:
     """Fit once on `rows (n, D)` and `queries (q, D)`, and judge by the test queries of `folds`."""
-    made = fit(rows, widths(rows.shape[1])[:-1], queries=queries, seed=seed)
+    made = fit(rows, dims=widths(rows.shape[1])[:-1], queries=queries, seed=seed)
     plain, ours = closed_forms.svd(rows), Sides(made.corpus, made.query)
     ships, svd = (np.concatenate([measure(sides, fold) for fold in folds]) for sides in (ours, plain))
     return Trial(made, ships, svd)

@@ -71,7 +71,7 @@ def rows(
 
     def fitted(label: str, **given: Any) -> Sides:
         started = time.perf_counter()
-        made = fit(union.corpus, dims[:-1], strata=strata, **given)
+        made = fit(union.corpus, dims=dims[:-1], strata=strata, **given)
         winner, first = made.config["candidate"], str(dims[0])
         kept = [f"{name} {part['overlap'][winner][first]:.3f}" for name, part in made.metrics["strata"].items()]
         share = f", judgments {made.config['supervised']:.0%}" if made.config["supervised"] else ""

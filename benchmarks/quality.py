@@ -90,7 +90,7 @@ def rows(fold: Collection, notes: list[str]) -> dict[str, Callable[[], Sides]]:
 
     def fitted(label: str, **given: Any) -> Sides:
         started = time.perf_counter()
-        made = fit(corpus, widths(corpus.shape[1])[:-1], **given)
+        made = fit(corpus, dims=widths(corpus.shape[1])[:-1], **given)
         share = f", judgments {made.config['supervised']:.0%}" if made.config["supervised"] else ""
         notes.append(f"{label}: {made.config['candidate']}{share} ({time.perf_counter() - started:.0f} s)")
         return Sides(made.corpus, made.query)

@@ -31,11 +31,11 @@ NUMBERS: dict[Encoding, type] = {"float32": np.float32, "int8": np.int8, "binary
 def one(folder: Path, name: str) -> None:
     """In an environment of its own: fit, and encode by the first run's artifact."""
     corpus = data_sets.load("scifact")[0].corpus
-    fitted = fit(corpus, DIMS)
+    fitted = fit(corpus, dims=DIMS)
     if not (folder / "artifact").exists():
         fitted.save(str(folder / "artifact"))
     kept = Adaptor.load(str(folder / "artifact"))
-    found = {"fitted": fitted.encode(corpus, DIMS[-1])}
+    found = {"fitted": fitted.encode(corpus, dim=DIMS[-1])}
     for encoding, kind in NUMBERS.items():
         kernel = Kernel(kept, encoding=encoding)
         for rows in (*BATCHES, len(corpus)):

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -77,29 +77,30 @@ def experiment(fold: Collection, setting: str) -> Experiment | str:
     """What a search on this fold would try, or why it would not."""
     sample = Sample(in_memory(fold.corpus), in_memory(fold.corpus[:0]), in_memory(fold.corpus))
     asked = fold.learn if setting == "with queries" else None
-    return experiment_of(sample, asked, tuple(widths(fold.corpus.shape[1])[:-1]), FitSettings(), 0, LocalWorkers())
+    dims = tuple(widths(fold.corpus.shape[1])[:-1])
+    return experiment_of(Maker(sample.train, asked, dims, FitSettings(), 0, LocalWorkers()), sample)
 
 
 def trained(made: Experiment, params: Params) -> Sides:
     """Trained to the last step: stopped early, whatever falls behind its start would end as its start."""
     with one_thread():
         settings = made.with_params(params)
-        maker = Maker(in_memory(made.rows), made.queries, made.dims, settings, made.seed, LocalWorkers())
-        steps = (settings.training if made.queries is None else settings.query_training).steps
-        return maker.again("trained", Candidate(closed_forms.truncation(made.rows), steps, "two"), made.nested)
+        maker = replace(made.maker, settings=settings)
+        steps = (settings.training if made.maker.queries is None else settings.query_training).steps
+        return maker.again("trained", Candidate(closed_forms.truncation(made.rows), steps, "two"), made.standard.nested)
 
 
 def judged(made: Experiment, sides: Sides, fold: Collection) -> tuple[float, float, Float32]:
     """Agreement, overlap@10, and nDCG@10 by query and dim, `(q, dims)`."""
     y, asked = sides.corpus(fold.corpus), sides.query(fold.test)
-    values = [ndcg(prefix(asked, dim), prefix(y, dim), fold.judgments) for dim in made.dims]
-    agreement, overlap = made.judge.kept(sides, made.rows), made.judge.overlap(sides, made.rows)
+    values = [ndcg(prefix(asked, dim), prefix(y, dim), fold.judgments) for dim in made.maker.dims]
+    agreement, overlap = made.standard.judge.kept(sides, made.rows), made.standard.judge.overlap(sides, made.rows)
     return geometric_mean(agreement), geometric_mean(overlap), np.stack(values, axis=1)
 
 
 def untrained(made: Experiment) -> list[Sides]:
     forms = [closed_forms.truncation, closed_forms.pca, closed_forms.svd, closed_forms.tempered_svd]
-    asked = [] if made.queries is None else [closed_forms.query_aware_svd(made.rows, made.queries)]
+    asked = [] if made.maker.queries is None else [closed_forms.query_aware_svd(made.rows, made.maker.queries)]
     return [*(form(made.rows) for form in forms), *asked]
 
 

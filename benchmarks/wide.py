@@ -36,7 +36,7 @@ def main() -> None:
     def say(line: str) -> None:
         print(f"{time.perf_counter() - started:7.1f} s  {line}", flush=True)
 
-    adaptor = fit(corpus, DIMS, queries=asked, report=say)
+    adaptor = fit(corpus, dims=DIMS, queries=asked, report=say)
     seconds = time.perf_counter() - started
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20)
     candidate = adaptor.config["candidate"]

@@ -29,7 +29,7 @@ def test_saved_and_loaded_it_encodes_the_same(tmp_path):
     made.save(str(tmp_path / "a"), card="# card")
     loaded = Adaptor.load(str(tmp_path / "a"))
     x = clustered(9, seed=3)
-    np.testing.assert_array_equal(loaded.encode(x, 8), made.encode(x, 8))
+    np.testing.assert_array_equal(loaded.encode(x, dim=8), made.encode(x, dim=8))
     assert loaded.dims == (4, 8)
     assert loaded.config == made.config
     assert loaded.metrics == made.metrics
@@ -43,13 +43,13 @@ def test_a_query_map_of_its_own_survives_and_is_used(tmp_path):
     loaded = Adaptor.load(str(tmp_path))
     x = clustered(9, seed=3)
     expected = x[:, :4] / np.linalg.norm(x[:, :4], axis=1, keepdims=True)
-    np.testing.assert_allclose(loaded.encode(x, 4, side="query"), expected, atol=1e-6)
-    assert np.abs(loaded.encode(x, 4, side="corpus") - expected).max() > 0.1
+    np.testing.assert_allclose(loaded.encode(x, dim=4, side="query"), expected, atol=1e-6)
+    assert np.abs(loaded.encode(x, dim=4, side="corpus") - expected).max() > 0.1
 
 
 def test_encode_gives_rows_of_length_one_at_any_dim():
     for dim in (1, 5, 8, 32):
-        found = fitted().encode(clustered(9, seed=3), dim)
+        found = fitted().encode(clustered(9, seed=3), dim=dim)
         assert found.shape == (9, dim)
         assert found.dtype == np.float32
         np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
@@ -63,12 +63,12 @@ def test_encode_refuses_another_width():
 
 def test_encode_refuses_a_dim_above_the_width():
     with pytest.raises(AdaptorError, match="dim 33 is above the width of the embeddings, 32"):
-        fitted().encode(clustered(9), 33)
+        fitted().encode(clustered(9), dim=33)
 
 
 def test_encode_refuses_an_unknown_side():
     with pytest.raises(AdaptorError, match="side 'document' is unknown: it is 'corpus' or 'query'"):
-        fitted().encode(clustered(9), 4, side="document")
+        fitted().encode(clustered(9), dim=4, side="document")
 
 
 def test_dims_above_the_width_make_no_adaptor():

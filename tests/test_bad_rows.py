@@ -69,7 +69,7 @@ def test_length_does_not_matter_even_near_the_bounds(adaptor, scale):
     mixed = np.vstack([x, x * np.float32(scale)])
     columns = Kernel(adaptor)(arrow(mixed)).columns
     for dim, column in zip(DIMS, columns):
-        expected = adaptor.encode(x, dim)
+        expected = adaptor.encode(x, dim=dim)
         np.testing.assert_allclose(numbers(column), np.vstack([expected, expected]), atol=1e-6)
 
 
@@ -125,10 +125,10 @@ def test_encode_refuses_a_prefix_of_zeros():
     with pytest.raises(
         AdaptorError, match=r"2 of 5 rows are zero at dim 4 \(the first is row 3\).*ask for a wider dim"
     ):
-        adaptor.encode(x, 4)
+        adaptor.encode(x, dim=4)
     with pytest.raises(AdaptorError, match=r"1 of 5 rows are zero at dim 11 \(the first is row 3\)"):
-        adaptor.encode(x, 11)
-    np.testing.assert_allclose(np.linalg.norm(adaptor.encode(x, 21), axis=1), 1, atol=1e-6)
+        adaptor.encode(x, dim=11)
+    np.testing.assert_allclose(np.linalg.norm(adaptor.encode(x, dim=21), axis=1), 1, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", [pa.list_(pa.float32()), pa.list_(pa.float64())], ids=str)

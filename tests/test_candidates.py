@@ -9,7 +9,7 @@ from synthetic import clustered
 from adaptor import AdaptorError
 from adaptor.fitting import closed_forms
 from adaptor.fitting.candidates import Maker
-from adaptor.fitting.judge import Judge
+from adaptor.fitting.judge import Judge, Standard
 from adaptor.fitting.sample import in_memory
 from adaptor.fitting.settings import FitSettings, Training
 from adaptor.maps import Map, Sides
@@ -34,7 +34,7 @@ class Two:
 
 def make(workers: Two) -> Sides:
     judge = Judge.of(closed_forms.truncation(X), clustered(30, seed=4), "corpus", X, (4, 8))
-    return Maker(in_memory(X), None, (4, 8), SETTINGS, 0, workers).make("paper", judge, False).sides
+    return Maker(in_memory(X), None, (4, 8), SETTINGS, 0, workers).make("paper", Standard(judge, nested=False)).sides
 
 
 def test_workers_that_round_apart_made_the_same_map():

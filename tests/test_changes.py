@@ -313,7 +313,7 @@ def test_another_artifact_is_refused_and_a_rebuild_replaces_all_rows_at_once(ben
     rows = bench.rows("nested")
     assert len(rows) == 99
     x = bench.spark.read.format("delta").load(bench.docs).where("id = 'd007'").first().embedding
-    np.testing.assert_allclose(rows[6].embedding_8, other.encode([x], 8)[0], atol=1e-6)
+    np.testing.assert_allclose(rows[6].embedding_8, other.encode([x], dim=8)[0], atol=1e-6)
 
 
 def test_another_table_in_the_place_of_the_source(bench):

@@ -65,7 +65,7 @@ def test_int8_in_sql_equals_numpy(spark, adaptor, x, nested, layout):
         np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-6)
         # One code may lie a step away where the kernel and NumPy round differently.
         np.testing.assert_allclose(found, codec.decode(codec.encode(adaptor.corpus(good, dim))), atol=0.02)
-        assert np.median((found * adaptor.encode(good, dim)).sum(axis=1)) > 0.999
+        assert np.median((found * adaptor.encode(good, dim=dim)).sum(axis=1)) > 0.999
 
 
 def test_binary_in_sql_equals_numpy(spark, adaptor, x, nested):
@@ -115,7 +115,7 @@ def test_any_prefix_of_a_layout_in_sql(adaptor, x, nested, layout):
     good = np.delete(x, NULL, axis=0)
     for dim in (1, 4, 7, 11, 16, *([WIDTH] if layout == "single" else [])):
         found = collected(df, prefix_sql(layout, DIMS, dim))
-        np.testing.assert_allclose(found, adaptor.encode(good, dim), atol=1e-6)
+        np.testing.assert_allclose(found, adaptor.encode(good, dim=dim), atol=1e-6)
         assert dict(df.selectExpr(f"{prefix_sql(layout, DIMS, dim)} AS e").dtypes) == {"e": "array<float>"}
 
 

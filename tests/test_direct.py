@@ -43,7 +43,7 @@ def test_every_row_is_in_exactly_one_split(tmp_path):
                 found.append(table)
         whole = pa.concat_tables(found).sort_by("id")
         assert whole["id"].to_pylist() == list(range(1000))
-        expected = ADAPTOR.encode(x, 8)
+        expected = ADAPTOR.encode(x, dim=8)
         np.testing.assert_allclose(np.array(whole["embedding_8"].to_pylist()), expected, atol=1e-6)
 
 

@@ -17,13 +17,13 @@ FAST = FitSettings(training=Training(steps=20))
 
 @pytest.fixture(scope="module")
 def fitted() -> adaptor.Adaptor:
-    return adaptor.fit(clustered(300), [8, 4, 16], settings=FAST)
+    return adaptor.fit(clustered(300), dims=[8, 4, 16], settings=FAST)
 
 
 def test_output_has_length_one(fitted):
     assert fitted.dims == (4, 8, 16)
     for dim in fitted.dims:
-        found = fitted.encode(clustered(20, seed=5), dim)
+        found = fitted.encode(clustered(20, seed=5), dim=dim)
         assert found.shape == (20, dim)
         np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
 
@@ -36,7 +36,7 @@ def test_it_beats_truncation_on_rows_it_has_not_seen(fitted):
         original = nearest(as_unit(unseen), as_unit(x), 10)
         return float(overlap_of(nearest(rows, corpus, 10), original).mean())
 
-    adapted = overlap(fitted.encode(unseen, 8), fitted.encode(x, 8))
+    adapted = overlap(fitted.encode(unseen, dim=8), fitted.encode(x, dim=8))
     truncated = overlap(as_unit(unseen[:, :8]), as_unit(x[:, :8]))
     assert adapted > truncated + 0.1
 
@@ -46,30 +46,30 @@ def as_unit(x: np.ndarray) -> np.ndarray:
 
 
 def test_the_same_fit_has_the_same_fingerprint(fitted):
-    again = adaptor.fit(clustered(300), [4, 8, 16], settings=FAST)
+    again = adaptor.fit(clustered(300), dims=[4, 8, 16], settings=FAST)
     assert again.fingerprint == fitted.fingerprint
-    assert adaptor.fit(clustered(300), [4, 8, 16], seed=1, settings=FAST).fingerprint != fitted.fingerprint
+    assert adaptor.fit(clustered(300), dims=[4, 8, 16], seed=1, settings=FAST).fingerprint != fitted.fingerprint
 
 
 def test_every_candidate_is_scored(fitted):
     scores = {score["candidate"]: score["overlap"] for score in fitted.metrics["candidates"]}
     assert set(scores) | set(fitted.metrics["left_out"]) == set(FAST.candidates)
     assert set(fitted.metrics["left_out"]) == {"query_aware_svd"}
-    means = {score["candidate"]: score["mean"] for score in fitted.metrics["candidates"]}
-    assert means[fitted.config["candidate"]] == max(means.values())
+    agreements = {score["candidate"]: score["agreement"] for score in fitted.metrics["candidates"]}
+    assert agreements[fitted.config["candidate"]] == max(agreements.values())
     assert all(0 <= value <= 1 for overlap in scores.values() for value in overlap.values())
     assert fitted.metrics["held_out_rows"] == 30
 
 
 def test_a_nested_embedder_is_left_as_it_is():
     x = nested(300)
-    made = adaptor.fit(x, [8], settings=FAST)
+    made = adaptor.fit(x, dims=[8], settings=FAST)
     scores = {score["candidate"]: score["overlap"]["8"] for score in made.metrics["candidates"]}
     assert made.metrics["already_nested"]
     assert scores["truncation"] == 1.0
     assert scores["svd"] < 1.0
     assert made.config["candidate"] == "truncation"
-    np.testing.assert_allclose(made.encode(x, 8), as_unit(x[:, :8]), atol=1e-6)
+    np.testing.assert_allclose(made.encode(x, dim=8), as_unit(x[:, :8]), atol=1e-6)
 
 
 def test_rotated_embeddings_are_not_truncated(fitted):
@@ -78,15 +78,15 @@ def test_rotated_embeddings_are_not_truncated(fitted):
 
 def test_training_leaves_its_start_and_stays_the_same_by_seed():
     settings = FitSettings(candidates=("trained",), training=Training(steps=20, evaluate_every=5))
-    first, again = (adaptor.fit(clustered(300), [4], settings=settings) for _ in range(2))
+    first, again = (adaptor.fit(clustered(300), dims=[4], settings=settings) for _ in range(2))
     assert first.fingerprint == again.fingerprint
     assert first.config["candidate"] == "trained"
 
 
 def test_the_paper_form_can_be_fitted():
-    made = adaptor.fit(clustered(300), [4], settings=FitSettings(candidates=("paper",)))
+    made = adaptor.fit(clustered(300), dims=[4], settings=FitSettings(candidates=("paper",)))
     assert made.config["candidate"] == "paper"
-    assert made.encode(clustered(3), 4).shape == (3, 4)
+    assert made.encode(clustered(3), dim=4).shape == (3, 4)
 
 
 @pytest.mark.parametrize(
@@ -110,9 +110,9 @@ def test_the_paper_form_can_be_fitted():
 )
 def test_fit_refuses(corpus, dims, message):
     with pytest.raises(AdaptorError, match=re.escape(message)):
-        adaptor.fit(corpus, dims)
+        adaptor.fit(corpus, dims=dims)
 
 
 def test_the_smallest_sample_that_is_enough():
     settings = FitSettings(candidates=("truncation", "svd"))
-    assert adaptor.fit(clustered(13), [4], settings=settings).width == 32
+    assert adaptor.fit(clustered(13), dims=[4], settings=settings).width == 32

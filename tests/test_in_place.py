@@ -31,7 +31,7 @@ def test_columns_are_added_and_no_row_is_lost(bench):
     assert bench.versions("docs") == commits + 1
     assert [row[:4] for row in after] == [row[:4] for row in before]
     for row in after[:100]:
-        np.testing.assert_allclose(row.embedding_8, ADAPTOR.encode([row.embedding], 8)[0], atol=1e-6)
+        np.testing.assert_allclose(row.embedding_8, ADAPTOR.encode([row.embedding], dim=8)[0], atol=1e-6)
     assert [row.embedding_8 for row in after[100:]] == [None] * 3
     assert (applied.written, sum(applied.bad_rows.values())) == (103, 3)
     assert {row.id for row in bench.rows("docs_quarantine")} == {"d100", "d101", "d102"}

@@ -151,18 +151,21 @@ def test_refused(name):
 def test_fit_and_encode_read_and_refuse_the_same():
     x = clustered(60)
     settings = FitSettings(candidates=("svd",))
-    fitted = adaptor.fit(pa.array([*x]), [4], queries=pd.Series([*x[:30]]), judgments=[(0, 1, 1)], settings=settings)
-    assert (
-        fitted.fingerprint == adaptor.fit(x, [4], queries=x[:30], judgments=[(0, 1, 1)], settings=settings).fingerprint
+    fitted = adaptor.fit(
+        pa.array([*x]), dims=[4], queries=pd.Series([*x[:30]]), judgments=[(0, 1, 1)], settings=settings
     )
-    np.testing.assert_array_equal(fitted.encode(torch.tensor(x), 4), fitted.encode(x, 4))
+    assert (
+        fitted.fingerprint
+        == adaptor.fit(x, dims=[4], queries=x[:30], judgments=[(0, 1, 1)], settings=settings).fingerprint
+    )
+    np.testing.assert_array_equal(fitted.encode(torch.tensor(x), dim=4), fitted.encode(x, dim=4))
     made = Adaptor(Map(np.eye(2, dtype=np.float32)), (1,))
     with pytest.raises(AdaptorError, match="embeddings must be a matrix of numbers, not a masked array"):
         made.encode(np.ma.array(F, mask=X == 4))
     with pytest.raises(AdaptorError, match="corpus must be a matrix of numbers, not complex numbers"):
-        adaptor.fit(x + 1j, [4])
+        adaptor.fit(x + 1j, dims=[4])
     with pytest.raises(AdaptorError, match="queries must be a matrix of numbers, not strings"):
-        adaptor.fit(x, [4], queries=x.astype(str))
+        adaptor.fit(x, dims=[4], queries=x.astype(str))
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ def test_it_equals_encode_and_the_codecs(adaptor, layout, encoding, side, small_
         elif layout == "bands":
             np.testing.assert_allclose(numbers(column), raw, atol=1e-6)
         else:
-            np.testing.assert_allclose(numbers(column), adaptor.encode(x, nested.stop, side), atol=1e-6)
+            np.testing.assert_allclose(numbers(column), adaptor.encode(x, dim=nested.stop, side=side), atol=1e-6)
 
 
 def test_int8_prefixes_decode_to_what_encode_gives():
@@ -54,7 +54,7 @@ def test_int8_prefixes_decode_to_what_encode_gives():
     x = clustered(200, seed=2)
     for nested, column in zip(Kernel(adaptor).nested, Kernel(adaptor, encoding="int8")(arrow(x)).columns):
         decoded = Int8Codec(adaptor.int8_scales[: nested.stop]).decode(numbers(column, np.int8))
-        similar = (decoded * adaptor.encode(x, nested.stop)).sum(axis=1)
+        similar = (decoded * adaptor.encode(x, dim=nested.stop)).sum(axis=1)
         assert np.quantile(similar, 0.05) > 0.999  # the rest holds numbers that were clipped
 
 
@@ -65,7 +65,7 @@ def test_prefixes_are_nested(adaptor, layout):
     columns = [numbers(column) for column in Kernel(adaptor, layout)(arrow(x)).columns]
     whole = np.hstack(columns) if layout == "bands" else columns[-1]
     for dim in DIMS:
-        np.testing.assert_allclose(prefix(whole, dim), adaptor.encode(x, dim), atol=1e-6)
+        np.testing.assert_allclose(prefix(whole, dim), adaptor.encode(x, dim=dim), atol=1e-6)
     if layout == "columns":
         for dim, column in zip(DIMS, columns):
             np.testing.assert_allclose(column, prefix(whole, dim), atol=1e-6)
@@ -99,7 +99,7 @@ def test_every_kind_of_list_and_slices_of_it(adaptor, kind, nulls, small_blocks)
         assert [column.is_null().to_pylist() for column in found.columns] == [[vectors[i] is None for i in rows]] * 3
         assert found.reasons.to_pylist() == [None if vectors[i] is not None else "null" for i in rows]
         for dim, column in zip(DIMS, found.columns):
-            np.testing.assert_allclose(numbers(column).reshape(-1, dim), adaptor.encode(kept, dim), atol=1e-6)
+            np.testing.assert_allclose(numbers(column).reshape(-1, dim), adaptor.encode(kept, dim=dim), atol=1e-6)
 
 
 def test_a_clean_slice_is_not_copied():
@@ -129,7 +129,7 @@ def test_chunks_are_one_batch(adaptor, small_blocks):
     chunks = pa.chunked_array([arrow(x[:9]), arrow([None]), arrow(x[9:]).slice(1)])
     found = Kernel(adaptor)(chunks)
     assert found.reasons.to_pylist() == [None] * 9 + ["null"] + [None] * 10
-    expected = adaptor.encode(np.delete(x, 9, axis=0), 4)
+    expected = adaptor.encode(np.delete(x, 9, axis=0), dim=4)
     np.testing.assert_allclose(numbers(found.columns[0]), expected, atol=1e-6)
 
 
@@ -199,7 +199,7 @@ def test_int8_scales_are_fitted_saved_and_count(tmp_path):
     from adaptor.fitting.settings import FitSettings
 
     x = clustered(300)
-    fitted = adaptor.fit(x, [4, 8], settings=FitSettings(candidates=("svd",)))
+    fitted = adaptor.fit(x, dims=[4, 8], settings=FitSettings(candidates=("svd",)))
     np.testing.assert_array_equal(fitted.int8_scales, Int8Codec.fit(fitted.corpus(x)).scales)
     fitted.save(str(tmp_path))
     loaded = Adaptor.load(str(tmp_path))
@@ -208,7 +208,7 @@ def test_int8_scales_are_fitted_saved_and_count(tmp_path):
     decoded = Int8Codec(loaded.int8_scales[:8]).decode(
         numbers(Kernel(loaded, encoding="int8")(arrow(x)).columns[1], np.int8)
     )
-    assert np.quantile((decoded * fitted.encode(x, 8)).sum(axis=1), 0.05) > 0.999
+    assert np.quantile((decoded * fitted.encode(x, dim=8)).sum(axis=1), 0.05) > 0.999
 
 
 def test_memory_does_not_grow_with_the_batch(monkeypatch):

@@ -37,22 +37,22 @@ def answered(count: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]
 
 def test_a_query_log_gives_queries_a_map_of_their_own():
     corpus, queries, _ = answered(150, seed=2)
-    fitted = adaptor.fit(corpus, [4, 8], queries, settings=FAST)
+    fitted = adaptor.fit(corpus, dims=[4, 8], queries=queries, settings=FAST)
     scored = {score["candidate"] for score in fitted.metrics["candidates"]}
     assert {"svd", "query_aware_svd", "trained"} <= scored
     assert fitted.metrics["held_out_side"] == "query"
     assert fitted.metrics["held_out_rows"] == 30
     assert fitted.config["candidate"] in ("query_aware_svd", "trained")
     assert fitted.query is not None
-    assert not np.allclose(fitted.encode(queries, 4, "query"), fitted.encode(queries, 4, "corpus"))
+    assert not np.allclose(fitted.encode(queries, dim=4, side="query"), fitted.encode(queries, dim=4, side="corpus"))
 
 
 def test_few_queries_are_left_aside_and_some_are_not_trained_on():
     corpus, queries, _ = answered(60, seed=2)
-    few = adaptor.fit(corpus, [4, 8], queries[:19], settings=FAST)
+    few = adaptor.fit(corpus, dims=[4, 8], queries=queries[:19], settings=FAST)
     assert few.query is None
     assert "at least 20 queries" in few.metrics["left_out"]["query_aware_svd"]
-    some = adaptor.fit(corpus, [4, 8], queries, settings=FAST)
+    some = adaptor.fit(corpus, dims=[4, 8], queries=queries, settings=FAST)
     assert "under 100" in some.metrics["left_out"]["trained"]
 
 
@@ -61,11 +61,11 @@ def test_judgments_raise_the_judged_metric_on_queries_never_seen():
     _, unseen, expected = answered(200, seed=5)
 
     def success(fitted: adaptor.Adaptor) -> float:
-        found = nearest(fitted.encode(unseen, 8, "query"), fitted.encode(corpus, 8), 10)
+        found = nearest(fitted.encode(unseen, dim=8, side="query"), fitted.encode(corpus, dim=8), 10)
         return float((found == expected[:, 1:2]).any(axis=1).mean())
 
-    plain = adaptor.fit(corpus, [8, 16], queries, settings=FAST)
-    judged = adaptor.fit(corpus, [8, 16], queries, judgments, settings=FAST)
+    plain = adaptor.fit(corpus, dims=[8, 16], queries=queries, settings=FAST)
+    judged = adaptor.fit(corpus, dims=[8, 16], queries=queries, judgments=judgments, settings=FAST)
     assert judged.config["supervised"] > 0
     assert judged.metrics["supervised"]["labelled"] == 200
     assert judged.metrics["supervised"]["gain"] > 0
@@ -88,7 +88,7 @@ def test_targets_keep_the_similarities_of_the_teacher_not_of_the_start():
 def test_misleading_judgments_are_refused_by_held_out_queries():
     corpus, queries, judgments = answered(120, seed=2)
     judgments[:, 1] = np.random.default_rng(0).integers(0, len(corpus), len(judgments))
-    fitted = adaptor.fit(corpus, [8, 16], queries, judgments, settings=FAST)
+    fitted = adaptor.fit(corpus, dims=[8, 16], queries=queries, judgments=judgments, settings=FAST)
     assert fitted.config["supervised"] == 0
 
 
@@ -104,15 +104,17 @@ def test_misleading_judgments_are_refused_by_held_out_queries():
 def test_judgments_of_rows_that_are_not_there(judgments, message):
     corpus, queries, _ = answered(60, seed=2)
     with pytest.raises(AdaptorError, match=message):
-        adaptor.fit(corpus, [4], queries, judgments)
+        adaptor.fit(corpus, dims=[4], queries=queries, judgments=judgments)
 
 
 def test_judgments_need_queries():
     with pytest.raises(AdaptorError, match="judgments need queries"):
-        adaptor.fit(clustered(100), [4], judgments=[[0, 0, 1]])
+        adaptor.fit(clustered(100), dims=[4], judgments=[[0, 0, 1]])
 
 
 def test_the_same_queries_and_judgments_give_the_same_fingerprint():
     corpus, queries, judgments = answered(120, seed=2)
-    prints = {adaptor.fit(corpus, [8], queries, judgments, settings=FAST).fingerprint for _ in range(2)}
+    prints = {
+        adaptor.fit(corpus, dims=[8], queries=queries, judgments=judgments, settings=FAST).fingerprint for _ in range(2)
+    }
     assert len(prints) == 1

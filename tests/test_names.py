@@ -179,7 +179,7 @@ def test_dotted_columns_fields_and_another_case_in_every_job(bench):
         assert target.columns[:3] == ["doc.id", "Title", "chunk.embedding"]
         for row in target.collect():
             np.testing.assert_allclose(
-                row.embedding_8, fitted.adaptor.encode([row["chunk.embedding"]], 8)[0], atol=1e-6
+                row.embedding_8, fitted.adaptor.encode([row["chunk.embedding"]], dim=8)[0], atol=1e-6
             )
     evaluated = evaluate_table(bench.spark, config, lambda line: None)
     assert evaluated.value("original", 32) == 1

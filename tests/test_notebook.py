@@ -80,7 +80,7 @@ def ranked(small, dim):
     rows, asked = np.stack(documents["embedding"]), np.stack(queries["embedding"])
     if dim is not None:
         adaptor = Adaptor.load(f"{lake}/scifact/artifact")
-        rows, asked = adaptor.encode(rows, dim), adaptor.encode(asked, dim, side="query")
+        rows, asked = adaptor.encode(rows, dim=dim), adaptor.encode(asked, dim=dim, side="query")
     return np.argsort(-asked @ rows.T, axis=1)
 
 

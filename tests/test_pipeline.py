@@ -111,7 +111,7 @@ def test_apply_writes_every_good_row(lake):
     assert found[7].title == "title of d007"
     for dim in DIMS:
         values = np.array([row[f"embedding_{dim}"] for row in found])
-        np.testing.assert_allclose(values, lake.fitted.adaptor.encode(X, dim), atol=1e-5)
+        np.testing.assert_allclose(values, lake.fitted.adaptor.encode(X, dim=dim), atol=1e-5)
 
 
 def test_bad_rows_are_quarantined_with_their_reason(lake):
@@ -267,7 +267,7 @@ def test_doubles_and_a_condition(lake):
     applied = apply_table(lake.spark, config, quiet)
     assert applied.written == 100
     found = np.array([row.embedding_8 for row in applied.target.read(lake.spark).orderBy("id").collect()])
-    np.testing.assert_allclose(found, lake.fitted.adaptor.encode(X[:100], 8), atol=1e-5)
+    np.testing.assert_allclose(found, lake.fitted.adaptor.encode(X[:100], dim=8), atol=1e-5)
 
 
 def test_a_pinned_version_gives_the_same_artifact_and_rows_after_an_update(lake):
@@ -289,7 +289,7 @@ def test_evaluate_measures_neighbours_that_are_found_again(lake):
     itself, unit = np.arange(ROWS), normalise(X)
     original = nearest(unit, unit, 10, skip=itself)
     for dim in DIMS:
-        adapted, cut = lake.fitted.adaptor.encode(X, dim), prefix(X, dim)
+        adapted, cut = lake.fitted.adaptor.encode(X, dim=dim), prefix(X, dim)
         expected = [overlap(nearest(y, y, 10, skip=itself), original).mean() for y in (adapted, cut)]
         assert evaluated.value("adaptor", dim) == pytest.approx(expected[0], abs=1e-3)
         assert evaluated.value("truncation", dim) == pytest.approx(expected[1], abs=1e-3)

@@ -98,7 +98,7 @@ def test_the_three_jobs(spark, store, tmp_path):
         assert rows[3].title == "title of d003"
         for dim in (4, 8, 16):
             found = np.array([row[f"embedding_{dim}"] for row in rows])
-            np.testing.assert_allclose(found, adaptor.encode(X, dim), atol=1e-5)
+            np.testing.assert_allclose(found, adaptor.encode(X, dim=dim), atol=1e-5)
         assert [tuple(row) for row in tables[set_aside].select("reason").collect()] == [("null",)]
     assert {row.job for row in tables["matryoshka/runs"].select("job").distinct().collect()} == {
         "fit",

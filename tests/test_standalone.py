@@ -47,4 +47,4 @@ def test_fit_and_apply_on_a_cluster(spark, tmp_path):
     alone = fit_table(spark, load_config(CONFIG, settings(tmp_path / "here", table, "local")), lambda line: None)
     np.testing.assert_allclose(adaptor.encode(X), alone.adaptor.encode(X), atol=1e-4)
     rows = spark.read.format("delta").load(str(tmp_path / "nested")).orderBy("id").collect()
-    np.testing.assert_allclose([row.embedding_8 for row in rows], adaptor.encode(X, 8), atol=1e-5)
+    np.testing.assert_allclose([row.embedding_8 for row in rows], adaptor.encode(X, dim=8), atol=1e-5)

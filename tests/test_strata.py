@@ -125,7 +125,7 @@ def test_hold_out_takes_a_share_of_each():
 
 def test_a_fit_in_memory_reports_each_stratum():
     """The parts of all held-out rows, weighed by their number, make the whole."""
-    made = adaptor.fit(X, [4, 8], settings=CLOSED, strata=LABELS)
+    made = adaptor.fit(X, dims=[4, 8], settings=CLOSED, strata=LABELS)
     strata = made.metrics["strata"]
     assert {name: part["held_out_rows"] for name, part in strata.items()} == {"en": 25, "es": 10, "de": 4, "(null)": 1}
     assert made.metrics["held_out_rows"] == 40
@@ -135,12 +135,14 @@ def test_a_fit_in_memory_reports_each_stratum():
         for dim in ("4", "8"):
             parts = [part["held_out_rows"] * part["overlap"][name][dim] for part in strata.values()]
             assert sum(parts) / 40 == pytest.approx(whole[name][dim])
-    assert adaptor.fit(X, [4, 8], settings=CLOSED).metrics["strata"] == {}
+    assert adaptor.fit(X, dims=[4, 8], settings=CLOSED).metrics["strata"] == {}
 
 
 def test_a_fit_with_queries_reports_strata_of_rows():
     queries = X[:60] + 0.3 * clustered(60, seed=4)
-    made = adaptor.fit(X, [4], queries=queries, settings=FitSettings(candidates=("query_aware_svd",)), strata=LABELS)
+    made = adaptor.fit(
+        X, dims=[4], queries=queries, settings=FitSettings(candidates=("query_aware_svd",)), strata=LABELS
+    )
     assert made.metrics["held_out_side"] == "query"
     for part in made.metrics["strata"].values():
         assert set(part["overlap"]) == {"truncation", "svd", "query_aware_svd"}
@@ -152,7 +154,7 @@ def test_a_stratum_with_its_own_neighbours_is_told_apart():
     kept, lost = np.random.default_rng(0).normal(size=(2, 200, 32)).astype(np.float32) * 0.01
     kept[:, :8] += clustered(200, 8)
     lost[:, 24:] += clustered(200, 8, seed=1)
-    made = adaptor.fit(np.concatenate([kept, lost]), [8], settings=CLOSED, strata=["kept"] * 200 + ["lost"] * 200)
+    made = adaptor.fit(np.concatenate([kept, lost]), dims=[8], settings=CLOSED, strata=["kept"] * 200 + ["lost"] * 200)
     parts = made.metrics["strata"]
     kept_of, lost_of = (parts[label]["overlap"]["truncation"]["8"] for label in ("kept", "lost"))
     assert kept_of > lost_of + 0.3
@@ -167,7 +169,7 @@ def test_a_stratum_with_its_own_neighbours_is_told_apart():
 )
 def test_strata_that_do_not_fit(strata, message):
     with pytest.raises(AdaptorError, match=message):
-        adaptor.fit(X, [4], settings=CLOSED, strata=strata)
+        adaptor.fit(X, dims=[4], settings=CLOSED, strata=strata)
 
 
 @pytest.fixture(scope="module")

@@ -70,7 +70,7 @@ def test_a_view_is_sampled_and_apply_says_what_to_do(bench):
         view = {"source": {"table": "some_docs"}}
         fitted = jobs(bench, **view)["fit"]()
         assert (fitted.adaptor.config["rows"], fitted.source.version) == (50, None)
-        assert "- source: `some_docs`, version -" in model_card(fitted.adaptor)
+        assert "- source: `some_docs`, version -" in model_card(fitted.adaptor, fitted.report)
         with pytest.raises(
             AdaptorError, match=r"some_docs is a view, and apply works through the files of a Delta table"
         ):
@@ -113,7 +113,7 @@ def test_a_target_maps_names_that_delta_would_refuse(bench):
         assert [(row["Doc ID"], row["Title (en)"]) for row in rows] == [
             (f"d{i:03d}", f"title of d{i:03d}") for i in range(60)
         ]
-    np.testing.assert_allclose([row.embedding_8 for row in rows], ADAPTOR.encode(clustered(60), 8), atol=1e-6)
+    np.testing.assert_allclose([row.embedding_8 for row in rows], ADAPTOR.encode(clustered(60), dim=8), atol=1e-6)
     named = bench.apply("mapped", **(odd | {"target": "mapped_docs"}))
     try:
         assert (named.written, bench.spark.table("mapped_docs").columns[:2]) == (60, ["Doc ID", "Title (en)"])
@@ -135,7 +135,7 @@ def test_changes_are_merged_into_a_target_that_maps_names(bench):
     assert (applied.written, applied.removed) == (1, 10)
     rows = bench.spark.read.format("delta").load(str(bench.folder / "mapped")).orderBy("`Doc ID`").collect()
     assert [row["Doc ID"] for row in rows] == [f"d{i:03d}" for i in range(10, 60)]
-    np.testing.assert_allclose(rows[10].embedding_8, ADAPTOR.encode(np.ones((1, 32)), 8)[0], atol=1e-6)
+    np.testing.assert_allclose(rows[10].embedding_8, ADAPTOR.encode(np.ones((1, 32)), dim=8)[0], atol=1e-6)
 
 
 # versions whose files are gone

@@ -12,6 +12,7 @@ import adaptor
 from adaptor import AdaptorError
 from adaptor.config import load_config
 from adaptor.errors import ConfigError
+from adaptor.fitting.candidates import Maker
 from adaptor.fitting.pipeline import experiment_of
 from adaptor.fitting.sample import Sample, in_memory
 from adaptor.fitting.settings import FitSettings, QueryTraining, Training, Tuning
@@ -30,7 +31,7 @@ SETTINGS = FitSettings(candidates=("trained",), training=SLOW, tune=True, tuning
 def experiment(settings: FitSettings = SETTINGS, seed: int = 0, rows: int = ROWS, queries=None) -> Experiment | str:
     x = in_memory(clustered(rows))
     sample = Sample(x, in_memory(x.rows[:0]), x, queries)
-    return experiment_of(sample, queries, (4, 8), settings, seed, LocalWorkers())
+    return experiment_of(Maker(sample.train, queries, (4, 8), settings, seed, LocalWorkers()), sample)
 
 
 def searched(made: Experiment, trials=in_turn):
@@ -40,11 +41,11 @@ def searched(made: Experiment, trials=in_turn):
 
 @pytest.fixture(scope="module")
 def fitted() -> adaptor.Adaptor:
-    return adaptor.fit(clustered(ROWS), [4, 8], settings=SETTINGS)
+    return adaptor.fit(clustered(ROWS), dims=[4, 8], settings=SETTINGS)
 
 
 def test_the_same_seed_finds_the_same(fitted):
-    again = adaptor.fit(clustered(ROWS), [4, 8], settings=SETTINGS)
+    again = adaptor.fit(clustered(ROWS), dims=[4, 8], settings=SETTINGS)
     assert again.metrics["tuning"] == fitted.metrics["tuning"]
     assert again.fingerprint == fitted.fingerprint
 
@@ -69,14 +70,14 @@ def test_what_ships_is_what_its_settings_would_give(fitted):
     assert fitted.config["tuned"] == fitted.metrics["tuning"]["trials"][fitted.metrics["tuning"]["best"]]["params"]
     assert [score["candidate"] for score in fitted.metrics["candidates"]] == ["trained", "tuned"]
     settings = FitSettings(candidates=("trained",), training=replace(SLOW, **fitted.config["tuned"]))
-    same = adaptor.fit(clustered(ROWS), [4, 8], settings=settings)
+    same = adaptor.fit(clustered(ROWS), dims=[4, 8], settings=settings)
     x = clustered(50, seed=3)
-    np.testing.assert_array_equal(fitted.encode(x, 8), same.encode(x, 8))
+    np.testing.assert_array_equal(fitted.encode(x, dim=8), same.encode(x, dim=8))
 
 
 def test_trials_do_not_see_the_rows_that_judge_them():
     made = experiment()
-    judging = {row.tobytes() for row in made.judge.rows}
+    judging = {row.tobytes() for row in made.standard.judge.rows}
     assert len(judging) == 60
     assert len(made.rows) == ROWS - 60
     assert not judging & {row.tobytes() for row in made.rows}
@@ -86,7 +87,12 @@ def test_queries_judge_where_there_are_any():
     queries = clustered(300, seed=5)
     settings = replace(SETTINGS, query_training=QueryTraining(steps=10, sides="one", random=64))
     made = experiment(settings, queries=queries)
-    assert (made.judge.side, len(made.judge.rows), len(made.queries), len(made.rows)) == ("query", 60, 240, ROWS)
+    assert (made.standard.judge.side, len(made.standard.judge.rows), len(made.maker.queries), len(made.rows)) == (
+        "query",
+        60,
+        240,
+        ROWS,
+    )
     trials = searched(replace(made, settings=replace(settings, tuning=Tuning(trials=2))))
     assert trials[0][0] == given(settings.query_training)
     assert all(0 < score <= 1 for _, score in trials)
@@ -101,7 +107,7 @@ def test_queries_judge_where_there_are_any():
     ],
 )
 def test_where_there_is_nothing_to_search(changes, rows, reason):
-    made = adaptor.fit(clustered(rows * 10 // 9), [4, 8], settings=replace(SETTINGS, **changes))
+    made = adaptor.fit(clustered(rows * 10 // 9), dims=[4, 8], settings=replace(SETTINGS, **changes))
     assert reason in made.metrics["left_out"]["tuned"]
     assert made.metrics["tuning"] is None
 
@@ -142,7 +148,7 @@ def test_without_the_extra(monkeypatch, module):
     monkeypatch.setitem(sys.modules, module, None)
     message = f"fit.tune needs {module}, which is not installed; pip install 'matryoshka-adaptor[tune]', or set"
     with pytest.raises(AdaptorError, match=re.escape(message)):
-        adaptor.fit(clustered(ROWS), [4, 8], settings=SETTINGS)
+        adaptor.fit(clustered(ROWS), dims=[4, 8], settings=SETTINGS)
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ def test_it_equals_encode_and_torch(spark, adaptor, module, kind):
         y = module(torch.tensor(normalise(x)))
     for dim in (4, 8):
         found = collected(nested, f"embedding_{dim}")
-        np.testing.assert_allclose(found, adaptor.encode(x, dim), atol=1e-5)
+        np.testing.assert_allclose(found, adaptor.encode(x, dim=dim), atol=1e-5)
         np.testing.assert_allclose(found, torch.nn.functional.normalize(y[:, :dim]).numpy(), atol=1e-5)
 
 
@@ -54,7 +54,7 @@ def test_dims_and_side_can_be_chosen(spark, adaptor):
     x = clustered(10, seed=2)
     df = embeddings_frame(spark, x).select("id", adapt_udf(adaptor, [16], side="query")("embedding").alias("nested"))
     found = collected(df.select("id", "nested.embedding_16"), "embedding_16")
-    np.testing.assert_allclose(found, adaptor.encode(x, 16, side="query"), atol=1e-5)
+    np.testing.assert_allclose(found, adaptor.encode(x, dim=16, side="query"), atol=1e-5)
     np.testing.assert_allclose(found, normalise(np.ascontiguousarray(x[:, :16])), atol=1e-5)
 
 
@@ -64,7 +64,7 @@ def test_it_works_in_sql_from_an_artifact_folder(spark, adaptor, tmp_path):
     embeddings_frame(spark, x).createOrReplaceTempView("docs_to_adapt")
     spark.udf.register("adapt", adapt_udf(str(tmp_path)))
     found = spark.sql("SELECT id, adapt(embedding).embedding_8 AS e FROM docs_to_adapt")
-    np.testing.assert_allclose(collected(found, "e"), adaptor.encode(x, 8), atol=1e-5)
+    np.testing.assert_allclose(collected(found, "e"), adaptor.encode(x, dim=8), atol=1e-5)
     spark.catalog.dropTempView("docs_to_adapt")
 
 
@@ -86,7 +86,7 @@ def test_bad_vectors_give_nulls_and_good_ones_are_not_shifted(spark, adaptor):
     df = embeddings_frame(spark, vectors).coalesce(1)
     rows = df.select("id", adapt_udf(adaptor)("embedding").alias("n")).select("id", "n.*").orderBy("id").collect()
     assert [row.embedding_4 is None for row in rows] == [True, False] * len(bad)
-    expected = adaptor.encode(np.array((x * 3)[: len(bad)]), 8)
+    expected = adaptor.encode(np.array((x * 3)[: len(bad)]), dim=8)
     np.testing.assert_allclose([row.embedding_8 for row in rows[1::2]], expected, atol=1e-5)
 
 

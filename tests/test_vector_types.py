@@ -118,7 +118,7 @@ def test_every_expression_that_a_message_names_converts_the_column(spark, name):
             assert rows[2] in (None, [None] * 3)  # a struct's fields are null one by one
             right += 1
             nested = converted.orderBy("id").select(adapt_udf(ADAPTOR)("e").embedding_2.alias("n")).collect()
-            np.testing.assert_allclose([row.n for row in nested[:2]], ADAPTOR.encode(X, 2), atol=1e-6)
+            np.testing.assert_allclose([row.n for row in nested[:2]], ADAPTOR.encode(X, dim=2), atol=1e-6)
             assert nested[2].n is None
     assert right == 1
 

@@ -87,7 +87,7 @@ def test_a_fit_finds_each_closed_form_once_from_the_rows_to_learn_from_and_the_w
     for name in ("truncation", "svd", "pca", "query_aware_svd"):
         counted(name)
     strata = np.array(["en", "de"])[np.arange(300) % 2]
-    fitted = adaptor.fit(clustered(300), [4, 8], queries=clustered(150, seed=3), settings=FAST, strata=strata)
+    fitted = adaptor.fit(clustered(300), dims=[4, 8], queries=clustered(150, seed=3), settings=FAST, strata=strata)
     first = [name for name, rows in found if rows == 270]
     assert sorted(first) == ["pca", "query_aware_svd", "svd", "truncation"]
     assert len(found) - len(first) <= 1, fitted.config["candidate"]
@@ -104,6 +104,6 @@ def test_what_takes_long_is_announced_by_its_size(monkeypatch):
     assert said[1].startswith("finding query_aware_svd of 318 rows of width 32: an eigenproblem of 32 x 32")
     said.clear()
     monkeypatch.setattr(candidates, "LONG", 32)
-    adaptor.fit(rows, [4, 8], settings=settings, report=said.append)
+    adaptor.fit(rows, dims=[4, 8], settings=settings, report=said.append)
     assert said
     assert not any("finding" in line for line in said)

@@ -11,6 +11,7 @@ import adaptor
 from adaptor import AdaptorError
 from adaptor.card import model_card
 from adaptor.fitting.pipeline import fit_sample
+from adaptor.fitting.report import FitReport
 from adaptor.fitting.sample import Sample, in_memory
 from adaptor.fitting.settings import FitSettings
 from adaptor.spark.evaluate import evaluate_table
@@ -118,11 +119,11 @@ TRUNCATION = FitSettings(candidates=("truncation",))
 def test_a_fit_warns_of_them():
     said = "160 of 320 sample rows are zero at dim 8 once they are mapped"
     with pytest.warns(UserWarning, match=f"{said}.*; leave 8 out of dims, or truncation out of fit.candidates"):
-        fitted = adaptor.fit(ONE_HOT, [16, 8], settings=TRUNCATION)
+        fitted = adaptor.fit(ONE_HOT, dims=[16, 8], settings=TRUNCATION)
     assert (fitted.metrics["zero_prefixes"]["rows"], fitted.metrics["zero_prefixes"]["dim"]) == (160, 8)
-    assert f"Beware: {said}" in model_card(fitted)
+    assert f"Beware: {said}" in model_card(fitted, FitReport.from_json(fitted.metrics))
     with pytest.raises(AdaptorError, match=re.escape("160 of 320 rows are zero at dim 8 (the first is row 16)")):
-        fitted.encode(ONE_HOT, 8)
+        fitted.encode(ONE_HOT, dim=8)
 
 
 def test_a_fit_reports_them_in_a_line():
@@ -133,6 +134,6 @@ def test_a_fit_reports_them_in_a_line():
 
 
 def test_a_fit_that_leaves_none_says_nothing():
-    fitted = adaptor.fit(clustered(100), [8], settings=FitSettings(candidates=("svd",)))
+    fitted = adaptor.fit(clustered(100), dims=[8], settings=FitSettings(candidates=("svd",)))
     assert fitted.metrics["zero_prefixes"] is None
-    assert "Beware" not in model_card(fitted)
+    assert "Beware" not in model_card(fitted, FitReport.from_json(fitted.metrics))

@@ -12,7 +12,7 @@ from adaptor.console.app import console
 GIB = 1 << 30
 
 if TYPE_CHECKING:
-    from adaptor.artifact import Adaptor
+    from adaptor.fitting.report import FitReport
     from adaptor.spark.apply import Applied, Plan
     from adaptor.spark.evaluate import Evaluated
     from adaptor.spark.fit import Fitted
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def print_fitted(fitted: Fitted) -> None:
     """Every candidate's held-out overlap, what won, and where it lies."""
-    adaptor = fitted.adaptor
+    adaptor, report = fitted.adaptor, fitted.report
     table = Table(
         title="Held-out rows: share of the 10 neighbours at full width, hubs corrected, that are found again",
         title_justify="left",
@@ -28,19 +28,18 @@ def print_fitted(fitted: Fitted) -> None:
     table.add_column("candidate")
     for dim in [*map(str, adaptor.dims), "agreement", "seconds"]:
         table.add_column(dim, justify="right")
-    for score in adaptor.metrics["candidates"]:
-        values = [score["overlap"][str(dim)] for dim in adaptor.dims]
-        cells = [f"{value:.4f}" for value in [*values, score["mean"]]]
-        table.add_row(score["candidate"], *cells, f"{score['seconds']:.1f}")
+    for score in report.candidates:
+        values = [*(score.overlap[dim] for dim in adaptor.dims), score.agreement]
+        table.add_row(score.candidate, *(f"{value:.4f}" for value in values), f"{score.seconds:.1f}")
     console.print(table)
-    if adaptor.metrics["strata"]:
-        console.print(_strata_fitted(adaptor))
+    if report.strata:
+        console.print(_strata_fitted(adaptor.dims, report))
     winner = adaptor.config["candidate"]
-    if adaptor.metrics["tuning"]:
-        console.print(f"tuning       {adaptor.metrics['tuning']['summary']}")
-    if adaptor.metrics["zero_prefixes"]:
-        console.print(f"beware       {adaptor.metrics['zero_prefixes']['summary']}")
-    for name, reason in adaptor.metrics["left_out"].items():
+    if report.tuning:
+        console.print(f"tuning       {report.tuning.summary}")
+    if report.zero_prefixes:
+        console.print(f"beware       {report.zero_prefixes.summary}")
+    for name, reason in report.left_out.items():
         console.print(f"left out     {name}: {reason}")
     if winner not in ("trained", "tuned", "paper"):
         console.print(f"No trained map beat {winner} on held-out rows, so {winner} ships.")
@@ -49,18 +48,18 @@ def print_fitted(fitted: Fitted) -> None:
     console.print(f"took         {fitted.seconds:.0f} s")
 
 
-def _strata_fitted(adaptor: Adaptor) -> Table:
+def _strata_fitted(dims: tuple[int, ...], report: FitReport) -> Table:
     """What the winner, SVD and truncation keep of each stratum."""
     table = Table(title="Held-out rows of each stratum, among rows of all strata", title_justify="left")
     table.add_column("stratum")
     table.add_column("rows", justify="right")
     table.add_column("candidate")
-    for dim in adaptor.dims:
+    for dim in dims:
         table.add_column(str(dim), justify="right")
-    for label, part in adaptor.metrics["strata"].items():
-        for name, overlap in part["overlap"].items():
-            cells = (f"{overlap[str(dim)]:.4f}" for dim in adaptor.dims)
-            table.add_row(escape(label), str(part["held_out_rows"]), name, *cells)
+    for label, part in report.strata.items():
+        for name, overlap in part.overlap.items():
+            cells = (f"{overlap[dim]:.4f}" for dim in dims)
+            table.add_row(escape(label), str(part.held_out_rows), name, *cells)
     return table
 
 

@@ -11,16 +11,16 @@ import numpy as np
 
 from adaptor.errors import AdaptorError
 from adaptor.fitting import closed_forms
-from adaptor.fitting.judge import Judge
+from adaptor.fitting.judge import Judge, Standard
 from adaptor.fitting.sample import Fold, Judgments
 from adaptor.fitting.settings import PAPER, CandidateName, FitSettings, QueryTraining, Training
 from adaptor.maps import Map, Sides
-from adaptor.training.workers import Workers
 from adaptor.vectors import Float32
 
 if TYPE_CHECKING:
     from adaptor.training.loop import Schedule, Trained
     from adaptor.training.objectives import MakeObjective
+    from adaptor.training.workers import Workers
 
 LEAST_QUERIES = 20  # under which a query log is left aside
 LEAST_TRAINING_QUERIES = 100  # under which nothing is trained on it
@@ -36,6 +36,10 @@ class Candidate:
     sides: Sides
     step: int | None = None
     sides_trained: str | None = None
+
+
+def say_nothing(line: str) -> None:
+    """Where nobody wants a line about each step."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ class Maker:
     seed: int
     workers: Workers
     damping: float | None = None
-    report: Callable[[str], None] = lambda line: None
+    report: Callable[[str], None] = say_nothing
     closed_forms: dict[CandidateName, Sides] = field(default_factory=dict)
 
     @property
@@ -73,8 +77,9 @@ class Maker:
             return f"{rows} rows are too few for an MLP on {width} numbers; tempered_svd stands in"
         return None
 
-    def make(self, name: CandidateName, judge: Judge, nested: bool) -> Candidate:
-        """The candidate, stopped early by `judge` where it is trained."""
+    def make(self, name: CandidateName, standard: Standard) -> Candidate:
+        """The candidate, stopped early by the judge where it is trained."""
+        judge, nested = standard.judge, standard.nested
         if name == "paper":
             return self._train_on_corpus(PAPER, nested, judge)
         if name == "trained" and self.queries is None:
@@ -86,17 +91,17 @@ class Maker:
             return Candidate(best.sides, best.step, kind)
         return Candidate(self.closed(name))
 
-    def again(self, name: CandidateName, made: Candidate, nested: bool) -> Sides:
-        """The candidate made as `made` was, from this maker's sample, to the step it stopped at."""
-        if made.step is None:
+    def again(self, name: CandidateName, before: Candidate, nested: bool) -> Sides:
+        """The candidate made as `before` was, from this maker's sample, to the step it stopped at."""
+        if before.step is None:
             return self.closed(name)
         if name == "trained" and self.queries is not None:
-            kind = made.sides_trained or "two"
-            if not made.step:
+            kind = before.sides_trained or "two"
+            if not before.step:
                 return self._start_for_queries(kind, nested)
-            return self._train_on_queries(kind, nested, None, made.step).sides
+            return self._train_on_queries(kind, nested, None, before.step).sides
         training = PAPER if name == "paper" else self.settings.training
-        return self._train_on_corpus(training, nested, None, made.step).sides
+        return self._train_on_corpus(training, nested, None, before.step).sides
 
     def supervised(self, start: Sides, judgments: Judgments) -> Sides:
         """`start`, trained further on judgments: twice, the first result being the second's teacher.

@@ -114,6 +114,14 @@ class GradedJudge(Judge):
         return {dim: agreement(above, level, self.grades) for dim, above, level in self.places(sides, corpus)}
 
 
+@dataclass(frozen=True)
+class Standard:
+    """By what candidates are measured: who judges them, and whether the embedder was nested already."""
+
+    judge: Judge
+    nested: bool
+
+
 def agreement(above: NDArray[np.int64], level: NDArray[np.int64], grades: Float32) -> float:
     """nDCG where documents with `grades (h, k)`, best first, have `above` others before them, all else being 0.
 

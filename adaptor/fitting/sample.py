@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from adaptor.errors import AdaptorError
 from adaptor.inputs import as_reals
-from adaptor.training.batches import ArrayBatches, Batches
 from adaptor.vectors import Float32
+
+if TYPE_CHECKING:
+    from adaptor.training.batches import Batches
 
 Judgments = dict[int, dict[int, float]]
 """Query row -> corpus row -> grade above 0."""
@@ -41,6 +44,8 @@ class Sample:
 
 def in_memory(rows: Float32) -> Fold:
     """A fold that was never materialised."""
+    from adaptor.training.batches import ArrayBatches  # training is an extra
+
     return Fold(rows, ArrayBatches(rows))
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from adaptor.errors import AdaptorError
 from adaptor.fitting.judge import Judge
+from adaptor.fitting.report import StratumScore
 from adaptor.maps import Sides
 from adaptor.vectors import Float32
 
@@ -85,19 +86,15 @@ def hold_out(labels: Labels, order: NDArray[np.int64], share: float) -> NDArray[
 
 
 def overlap_by_stratum(
-    judge: Judge, labels: Labels, made: Mapping[str, Sides], corpus: Float32
-) -> dict[str, dict[str, Any]]:
-    """What `made` keep of each stratum's held-out rows, as it stands in metrics.json.
+    judge: Judge, labels: Labels, candidates: Mapping[str, Sides], corpus: Float32
+) -> dict[str, StratumScore]:
+    """What `candidates` keep of each stratum's held-out rows.
 
-    Stratum -> `held_out_rows`, and `overlap`: candidate -> dim -> overlap@10. `labels (h,)` are those
-    of the judge's rows; neighbours are looked for among all of `corpus (n, D)`.
+    `labels (h,)` are those of the judge's rows; neighbours are looked for among all of `corpus (n, D)`.
     """
-    report: dict[str, dict[str, Any]] = {}
+    report: dict[str, StratumScore] = {}
     for label in sorted(set(labels)):
         part = judge.part(labels == label)
-        overlap = {
-            name: {str(dim): value for dim, value in part.overlap(sides, corpus).items()}
-            for name, sides in made.items()
-        }
-        report[label] = {"held_out_rows": len(part.rows), "overlap": overlap}
+        overlap = {name: part.overlap(sides, corpus) for name, sides in candidates.items()}
+        report[label] = StratumScore(len(part.rows), overlap)
     return report

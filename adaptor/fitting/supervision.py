@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
+from adaptor.fitting.report import SupervisionGain
 from adaptor.fitting.sample import Judgments
 from adaptor.maps import Sides
 from adaptor.metrics import judge, nearest
@@ -19,15 +19,6 @@ LABELS_PRIOR = 50  # the share that held-out queries choose is cut by q / (q + p
 FULL_WIDTH_LOSS = 0.003  # of nDCG@10 that may be lost at full width
 
 
-@dataclass(frozen=True)
-class Supervised:
-    """The share of the way from the unsupervised maps that was taken, and its held-out gain in nDCG@10."""
-
-    share: float
-    gain: float
-    labelled: int
-
-
 def choose_share(
     start: Sides,
     train: Callable[[Judgments], Sides],
@@ -36,7 +27,7 @@ def choose_share(
     judgments: Judgments,
     dims: tuple[int, ...],
     seed: int,
-) -> Supervised:
+) -> SupervisionGain:
     """How far to go from `start` toward what `train` makes of judgments, judged on held-out ones.
 
     The share of the way whose mean gain less one standard error is highest; 0 when none gains, or
@@ -66,7 +57,7 @@ def choose_share(
         return float(means.mean() - means.std() / len(means) ** 0.5)
 
     share = max(SHARES, key=bound) * len(judgments) / (len(judgments) + LABELS_PRIOR)
-    return Supervised(share, float(gains(share).mean()), len(judgments))
+    return SupervisionGain(share, float(gains(share).mean()), len(judgments))
 
 
 def ndcg(sides: Sides, corpus: Float32, queries: Float32, judgments: Judgments, dims: tuple[int, ...]) -> Float32:

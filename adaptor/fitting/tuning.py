@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from adaptor.errors import AdaptorError
 from adaptor.fitting.candidates import Maker
-from adaptor.fitting.judge import Judge, geometric_mean
-from adaptor.fitting.sample import in_memory
+from adaptor.fitting.judge import Standard, geometric_mean
+from adaptor.fitting.report import TuningReport
 from adaptor.fitting.settings import FitSettings, QueryTraining, Training
 from adaptor.maps import Sides
-from adaptor.training.workers.local import LocalWorkers
 from adaptor.vectors import Float32
 
 if TYPE_CHECKING:
@@ -29,26 +28,27 @@ QUERY_SPACE = {"learning_rate": 8, "temperature": 4, "near": 4, "random": 2}
 
 @dataclass(frozen=True)
 class Experiment:
-    """All that a trial needs, wherever it runs: rows to train on `(n, D)`, queries `(q, D)`, and who judges."""
+    """All that a trial needs, wherever it runs: who makes candidates, from what, and by what they are measured."""
 
-    rows: Float32
-    queries: Float32 | None
-    dims: tuple[int, ...]
-    settings: FitSettings
-    seed: int
-    judge: Judge
-    nested: bool
+    maker: Maker
+    standard: Standard
     batches_per_step: int  # what the workers of the fit would take, where the settings leave it to them
+
+    @property
+    def rows(self) -> Float32:
+        """The rows to train on, `(n, D)`."""
+        return self.maker.fold.rows
 
     @property
     def training(self) -> Training | QueryTraining:
         """What is tuned: training on queries where there are any, else on the corpus alone."""
-        return self.settings.training if self.queries is None else self.settings.query_training
+        settings = self.maker.settings
+        return settings.training if self.maker.queries is None else settings.query_training
 
     def with_params(self, params: Params) -> FitSettings:
         """The settings with `params` in place of what they said."""
-        part = "training" if self.queries is None else "query_training"
-        return replace(self.settings, **{part: replace(self.training, **params)})  # type: ignore[arg-type]
+        part = "training" if self.maker.queries is None else "query_training"
+        return replace(self.maker.settings, **{part: replace(self.training, **params)})  # type: ignore[arg-type]
 
     def trained(self, params: Params) -> Sides:
         """The maps that training with `params` ends with, stopped early by the judge.
@@ -58,13 +58,12 @@ class Experiment:
         shared = {"batches_per_step": self.training.batches_per_step or self.batches_per_step}
         settings = self.with_params({**shared, **params})
         with one_thread():
-            maker = Maker(in_memory(self.rows), self.queries, self.dims, settings, self.seed, LocalWorkers())
-            return maker.make("trained", self.judge, self.nested).sides
+            return replace(self.maker, settings=settings).make("trained", self.standard).sides
 
     def score(self, params: Params) -> float:
         """What the judge sees kept, over dims."""
         with one_thread():
-            return geometric_mean(self.judge.kept(self.trained(params), self.rows))
+            return geometric_mean(self.standard.judge.kept(self.trained(params), self.rows))
 
 
 RunTrials = Callable[[Sequence[Params]], list[float]]
@@ -103,15 +102,16 @@ class Tuned:
     @property
     def sentence(self) -> str:
         """For people: what was tried, on what, and what came of it."""
-        judge, (first, score) = self.experiment.judge, (self.trials[0][1], self.trials[self.best][1])
+        judge, (first, score) = self.experiment.standard.judge, (self.trials[0][1], self.trials[self.best][1])
         rows = f"{len(judge.rows)} held-out {'queries' if judge.side == 'query' else 'rows'} of their own"
         tried = f"{len(self.trials)} trials on {rows}, agreement {first:.4f} with the settings as given"
         return f"{tried}, {score:.4f} with {describe_params(self.params)}" if self.best else f"{tried}, none above"
 
-    def stored(self) -> dict[str, Any]:
-        """As it stands in metrics.json."""
+    @property
+    def report(self) -> TuningReport:
+        """For the fit's report."""
         trials = [{"params": params, "agreement": score} for params, score in self.trials]
-        return {"summary": self.sentence, "best": self.best, "trials": trials}
+        return TuningReport(self.sentence, self.best, trials)
 
 
 def describe_params(params: Params) -> str:
@@ -129,11 +129,11 @@ def search(experiment: Experiment, run: RunTrials) -> Tuned:
     optuna = require_optuna()
     said = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    sampler = optuna.samplers.TPESampler(seed=experiment.seed)
+    sampler = optuna.samplers.TPESampler(seed=experiment.maker.seed)
     study = optuna.create_study(direction="maximize", sampler=sampler)
     optuna.logging.set_verbosity(said)
     study.enqueue_trial(given(experiment.training))
-    tuning, trials = experiment.settings.tuning, list[tuple[Params, float]]()
+    tuning, trials = experiment.maker.settings.tuning, list[tuple[Params, float]]()
     while len(trials) < tuning.trials:
         asked = [study.ask() for _ in range(min(tuning.at_once, tuning.trials - len(trials)))]
         params = [suggested(trial, experiment.training) for trial in asked]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 from pyspark.sql import SparkSession
 
@@ -13,6 +12,7 @@ from adaptor.artifact import Adaptor, publish
 from adaptor.card import model_card
 from adaptor.config import Config, QueryLog
 from adaptor.fitting.pipeline import fit_sample
+from adaptor.fitting.report import FitReport, Origin
 from adaptor.fitting.sample import Fold, Judgments, Sample
 from adaptor.spark.causes import named_causes
 from adaptor.spark.preflight import require_commits
@@ -34,6 +34,7 @@ class Fitted:
     """What a fit job leaves behind."""
 
     adaptor: Adaptor
+    report: FitReport
     path: str
     source: TableRef
     bad_rows: Mapping[str, int]
@@ -73,33 +74,29 @@ def _fit(spark: SparkSession, source: TableRef, config: Config, report: Callable
         dims = check_dims(config.dims, whole.rows.shape[1])
         learnt = learn_from(spark, config.query_log, sample, whole)
         trials = partial(as_tasks, spark)
-        adaptor = fit_sample(learnt, dims, config.fit, config.sample.seed, workers, report, trials)
+        adaptor, measured = fit_sample(learnt, dims, config.fit, config.sample.seed, workers, report, trials)
     finally:
         sample.delete()
-    provenance: dict[str, Any] = {
-        "source": source.where,
-        "source_version": source.version,
-        "stratum": stratum,
-        "bad_rows": dict(sample.bad_rows),
-        "started_at": clock.started_at.isoformat(timespec="seconds"),
-    }
-    adaptor = replace(adaptor, metrics={**adaptor.metrics, **provenance})
-    path = publish(adaptor, config.artifact, model_card(adaptor))
+    started_at = clock.started_at.isoformat(timespec="seconds")
+    origin = Origin(source.where, source.version, stratum, dict(sample.bad_rows), started_at)
+    measured = replace(measured, origin=origin)
+    adaptor = replace(adaptor, metrics=measured.to_json())
+    path = publish(adaptor, config.artifact, model_card(adaptor, measured))
     data_set = config.evaluate.data_set if config.evaluate else source.where
     run = Run.finish(clock, "fit", data_set, adaptor.fingerprint, source, len(whole.rows))
     figures = [
-        Figure(score["candidate"], int(dim), "overlap@10", value)
-        for score in adaptor.metrics["candidates"]
-        for dim, value in score["overlap"].items()
+        Figure(score.candidate, dim, "overlap@10", value)
+        for score in measured.candidates
+        for dim, value in score.overlap.items()
     ]
     figures += [
-        Figure(name, int(dim), "overlap@10", value, stratum=label)
-        for label, part in adaptor.metrics["strata"].items()
-        for name, overlap in part["overlap"].items()
+        Figure(name, dim, "overlap@10", value, stratum=label)
+        for label, part in measured.strata.items()
+        for name, overlap in part.overlap.items()
         for dim, value in overlap.items()
     ]
     record(spark, config.runs, run, figures)
-    return Fitted(adaptor, path, source, sample.bad_rows, run.seconds)
+    return Fitted(adaptor, measured, path, source, sample.bad_rows, run.seconds)
 
 
 def _judged_documents(spark: SparkSession, log: QueryLog | None) -> list[str]:

@@ -1,0 +1,155 @@
+"""What a fit measured: typed, and as it stands in an artifact's metrics.json."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, TypeVar
+
+import numpy as np
+
+from adaptor.artifact import Side
+from adaptor.vectors import SHORTEST, Float32
+
+T = TypeVar("T")
+
+Overlap = dict[int, float]
+"""Overlap@10 by dim."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """What a candidate reached on held-out rows; candidates are ranked by agreement."""
+
+    candidate: str
+    overlap: Overlap
+    agreement: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class StratumScore:
+    """What candidates keep of one stratum's held-out rows, their neighbours looked for among rows of all strata."""
+
+    held_out_rows: int
+    overlap: dict[str, Overlap]  # by candidate
+
+
+@dataclass(frozen=True)
+class SupervisionGain:
+    """The share of the way from the unsupervised maps that was taken, and its held-out gain in nDCG@10."""
+
+    share: float
+    gain: float
+    labelled: int
+
+
+@dataclass(frozen=True)
+class TuningReport:
+    """A search's trials, the settings as given first, the number of the best one, and all that in a sentence."""
+
+    summary: str
+    best: int
+    trials: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class ZeroPrefixes:
+    """How many of the sample's rows have no direction at the shortest dim once they are mapped."""
+
+    rows: int
+    dim: int
+    summary: str
+
+    @classmethod
+    def of(cls, y: Float32, dim: int, winner: str) -> ZeroPrefixes | None:
+        """Those among the mapped rows `y (n, K)`; None where each has a direction in its first `dim` numbers."""
+        count = int((np.linalg.norm(y[:, :dim], axis=1) < SHORTEST).sum())
+        if not count:
+            return None
+        summary = (
+            f"{count} of {len(y)} sample rows are zero at dim {dim} once they are mapped: to apply such rows are bad, "
+            f"and encode refuses them there; leave {dim} out of dims, or {winner} out of fit.candidates"
+        )
+        return cls(count, dim, summary)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a fit job's sample came from; a fit in memory has none."""
+
+    source: str
+    source_version: int | None  # None for a view
+    stratum: str | None
+    bad_rows: dict[str, int]
+    started_at: str
+
+
+ORIGIN = tuple(Origin.__dataclass_fields__)
+
+
+@dataclass(frozen=True)
+class FitReport:
+    """All that a fit measured and decided by."""
+
+    held_out_rows: int
+    held_out_side: Side
+    already_nested: bool
+    candidates: list[Score]
+    left_out: dict[str, str]  # candidate -> why
+    supervised: SupervisionGain | None = None
+    tuning: TuningReport | None = None
+    strata: dict[str, StratumScore] = field(default_factory=dict)
+    zero_prefixes: ZeroPrefixes | None = None
+    origin: Origin | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in metrics.json, where keys are text and the origin's fields stand beside the others."""
+        said = asdict(self)
+        origin = said.pop("origin")
+        for score in said["candidates"]:
+            score["overlap"] = _with_text_keys(score["overlap"])
+        for part in said["strata"].values():
+            part["overlap"] = {name: _with_text_keys(overlap) for name, overlap in part["overlap"].items()}
+        return said | (origin or {})
+
+    @classmethod
+    def from_json(cls, metrics: Mapping[str, Any]) -> FitReport:
+        """What `to_json` wrote; an artifact of before 0.2 says `mean` for agreement."""
+        return cls(
+            metrics["held_out_rows"],
+            metrics["held_out_side"],
+            metrics["already_nested"],
+            [
+                Score(
+                    score["candidate"],
+                    _with_dims(score["overlap"]),
+                    score["agreement"] if "agreement" in score else score["mean"],
+                    score["seconds"],
+                )
+                for score in metrics["candidates"]
+            ],
+            dict(metrics["left_out"]),
+            _of(SupervisionGain, metrics.get("supervised")),
+            _of(TuningReport, metrics.get("tuning")),
+            {
+                label: StratumScore(
+                    part["held_out_rows"], {name: _with_dims(overlap) for name, overlap in part["overlap"].items()}
+                )
+                for label, part in metrics.get("strata", {}).items()
+            },
+            _of(ZeroPrefixes, metrics.get("zero_prefixes")),
+            _of(Origin, {name: metrics.get(name) for name in ORIGIN} if "source" in metrics else None),
+        )
+
+
+def _of(kind: type[T], fields: Mapping[str, Any] | None) -> T | None:
+    return None if fields is None else kind(**fields)
+
+
+def _with_text_keys(overlap: Overlap) -> dict[str, float]:
+    return {str(dim): value for dim, value in overlap.items()}
+
+
+def _with_dims(overlap: Mapping[str, float]) -> Overlap:
+    return {int(dim): value for dim, value in overlap.items()}
