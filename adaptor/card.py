@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from adaptor.artifact import Adaptor
@@ -13,10 +14,10 @@ if TYPE_CHECKING:
 
 def model_card(adaptor: Adaptor, report: FitReport) -> str:
     """The artifact's README.md, in Markdown; every candidate's held-out figures stand in it."""
-    origin, config = report.origin, adaptor.config
-    dims = [str(dim) for dim in adaptor.dims]
-    source = origin.source if origin else "arrays in memory"
-    version = "-" if origin is None or origin.source_version is None else origin.source_version  # None for a view
+    config, dims = adaptor.config, [str(dim) for dim in adaptor.dims]
+    source, version = "arrays in memory", None
+    if report.origin:
+        source, version = report.origin.source, report.origin.source_version
     truth = "as they are" if report.already_nested else "hubs corrected"
     lines = [
         "# Matryoshka adaptor",
@@ -25,7 +26,7 @@ def model_card(adaptor: Adaptor, report: FitReport) -> str:
         f"m-d embedding, judged at m = {', '.join(dims)}.",
         "",
         f"- fingerprint: `{adaptor.fingerprint}`",
-        f"- source: `{source}`, version {version}",
+        f"- source: `{source}`, version {'-' if version is None else version}",
         f"- sample: {config['rows']} rows, seed {config['seed']}, {report.held_out_rows} held out",
         f"- chosen: {config['candidate']}, then fitted again on all {config['rows']} rows",
         f"- made with matryoshka-adaptor {importlib.metadata.version('matryoshka-adaptor')}",
@@ -51,18 +52,7 @@ def model_card(adaptor: Adaptor, report: FitReport) -> str:
             f"\nJudgments of {gain.labelled} queries: {gain.share:.0%} of the way was taken, "
             f"nDCG@10 {gain.gain:+.4f} on held-out ones."
         )
-    if report.strata:
-        lines += [
-            "",
-            "The same by stratum, neighbours of held-out rows looked for among rows of all strata:",
-            "",
-            f"| stratum | held-out rows | candidate | {' | '.join(dims)} |",
-            f"|---|---|---|{'---|' * len(dims)}",
-        ]
-    for label, part in report.strata.items():
-        for name, overlap in part.overlap.items():
-            cells = " | ".join(f"{overlap[dim]:.4f}" for dim in adaptor.dims)
-            lines.append(f"| {label.replace('|', '')} | {part.held_out_rows} | {name} | {cells} |")
+    lines += _strata(adaptor.dims, report) if report.strata else []
     lines += [
         "",
         "```python",
@@ -72,3 +62,18 @@ def model_card(adaptor: Adaptor, report: FitReport) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _strata(dims: Sequence[int], report: FitReport) -> list[str]:
+    lines = [
+        "",
+        "The same by stratum, neighbours of held-out rows looked for among rows of all strata:",
+        "",
+        f"| stratum | held-out rows | candidate | {' | '.join(map(str, dims))} |",
+        f"|---|---|---|{'---|' * len(dims)}",
+    ]
+    for label, part in report.strata.items():
+        for name, overlap in part.overlap.items():
+            cells = " | ".join(f"{overlap[dim]:.4f}" for dim in dims)
+            lines.append(f"| {label.replace('|', '')} | {part.held_out_rows} | {name} | {cells} |")
+    return lines

@@ -39,6 +39,7 @@ class Expectation:
     place: str = ""
 
     def refused(self, got: str, way_out: str) -> AdaptorError:
+        """The sentence for numbers that came as `got`."""
         return AdaptorError(f"{self.what} must be a matrix of numbers, not {got}{self.place}; {way_out}")
 
 
@@ -57,7 +58,7 @@ def as_reals(x: object, what: str, dtype: DTypeLike = np.float32, booleans: bool
         raise AdaptorError(f"{what} must be a matrix of numbers: {' '.join(str(error).split())}") from error
 
 
-def _array(x: object, expectation: Expectation) -> NDArray[Any]:
+def _array(x: object, expectation: Expectation) -> NDArray[Any]:  # noqa: C901 - a branch a type
     """`x` as an array of real numbers, of any dtype."""
     if isinstance(x, np.ndarray):
         return _checked(x, expectation)

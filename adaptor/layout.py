@@ -23,6 +23,7 @@ class Nested:
 
     @property
     def width(self) -> int:
+        """How many numbers it holds."""
         return self.stop - self.start
 
 

@@ -22,6 +22,7 @@ class Residual:
     out: Float32
 
     def __call__(self, x: Float32, dim: int) -> Float32:
+        """What it adds to the first `dim` numbers of the linear part, for unit rows `x (n, D)`: `(n, dim)`."""
         return np.maximum(x @ self.hidden + self.hidden_bias, 0) @ self.out[:, :dim]
 
 
@@ -39,10 +40,12 @@ class Map:
 
     @property
     def width(self) -> int:
+        """D, the width of the rows it takes."""
         return int(self.weight.shape[0])
 
     @property
     def out_width(self) -> int:
+        """K, the width of the rows it gives."""
         return int(self.weight.shape[1])
 
     def __call__(self, x: Float32, dim: int | None = None) -> Float32:
@@ -92,6 +95,7 @@ class Folded:
 
     @classmethod
     def of(cls, side: Map, depth: int) -> Folded:
+        """The first `depth` numbers of what `side` gives."""
         weight, bias = side.weight[:, :depth], None if side.bias is None else side.bias[:depth]
         if side.residual is None:
             return cls(depth, np.ascontiguousarray(weight), bias)
@@ -120,4 +124,5 @@ class Sides:
 
     @property
     def query(self) -> Map:
+        """The map that queries go through."""
         return self.corpus if self.own_query is None else self.own_query

@@ -77,3 +77,13 @@ def test_the_kernel_and_the_core_know_nothing_of_spark_or_a_terminal():
     for module, path in MODULES.items():
         if room_of(module) in ("core", "encode", "fitting"):
             assert not {"pyspark", "rich", "typer"} & set(path.read_text().replace(".", " ").split()), module
+
+
+def test_no_function_is_longer_than_sixty_lines():
+    long = [
+        f"{module}.{node.name}"
+        for module, path in MODULES.items()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef) and (node.end_lineno or 0) - node.lineno >= 60
+    ]
+    assert long == []

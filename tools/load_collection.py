@@ -1,4 +1,4 @@
-"""Load a collection of Parquet and TSV files into Delta tables:
+"""Load a collection of Parquet and TSV files into Delta tables.
 
     spark-submit tools/load_collection.py data/scifact lake/scifact
 
@@ -13,6 +13,7 @@ from adaptor.spark.session import open_session
 
 
 def main(collection: str, lake: str) -> None:
+    """Write the collection's corpus, queries and judgments as Delta tables below `lake`."""
     spark = open_session("load collection")
     tables = {
         "corpus": spark.read.parquet(f"{collection}/corpus.parquet").repartition(4, "id"),

@@ -21,6 +21,7 @@ class ConsoleProgress(Progress):
 
     @contextmanager
     def rows(self, total: int | None) -> Iterator[RowCount]:
+        """Count rows, of `total` in all, None where nobody knows."""
         if not console.is_terminal:
             yield RowCount(total, self)
             return

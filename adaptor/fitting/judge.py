@@ -100,6 +100,7 @@ class GradedJudge(Judge):
 
     @classmethod
     def of(cls, reference: Sides, rows: Float32, side: Side, corpus: Float32, dims: tuple[int, ...]) -> GradedJudge:
+        """What `rows` ought to find is what `reference` finds at full width, the nearer the better."""
         width = reference.corpus.out_width
         asked, documents = _prefixes(reference, rows, side, corpus, width)
         expected = nearest(asked, documents, min(NEIGHBOURS, len(corpus)))
@@ -107,6 +108,7 @@ class GradedJudge(Judge):
         return cls(rows, side, expected, dims, np.exp((cosines - cosines[:, :1]) / TEMPERATURE))
 
     def part(self, chosen: NDArray[np.bool_]) -> GradedJudge:
+        """The judge that holds only the chosen rows, `chosen (h,)`."""
         return replace(super().part(chosen), grades=self.grades[chosen])  # type: ignore[call-arg, return-value]
 
     def kept(self, sides: Sides, corpus: Float32) -> dict[int, float]:

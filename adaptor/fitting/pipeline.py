@@ -32,7 +32,7 @@ TUNED = "tuned"  # the candidate that is trained with the settings that a search
 LEAST_JUDGING = 50  # held-out rows or queries under which nothing is tuned: their agreement is mostly chance
 
 
-def fit(
+def fit(  # noqa: PLR0913 - all that can be known of a corpus, by name
     corpus: npt.ArrayLike,
     *,
     dims: Sequence[int],
@@ -75,7 +75,7 @@ def fit(
     return adaptor
 
 
-def fit_sample(
+def fit_sample(  # noqa: PLR0913 - what `fit` takes, and where things run
     sample: Sample,
     dims: Sequence[int],
     settings: FitSettings,
@@ -101,14 +101,8 @@ def fit_sample(
     strata = _by_stratum(sample, maker, standard.judge, winner, contest.candidates[winner].sides)
 
     everything = sample.queries if log is not None else None
-    final = replace(
-        maker,
-        fold=sample.whole,
-        queries=everything,
-        settings=contest.settings[winner],
-        damping=maker.strength,
-        closed_forms={},
-    )
+    chosen = replace(maker, settings=contest.settings[winner], damping=maker.strength)
+    final = replace(chosen, fold=sample.whole, queries=everything, closed_forms={})
     sides = final.again(_kind(winner), contest.candidates[winner], standard.nested)
     report(f"{winner} wins and is fitted again on all {len(sample.whole.rows)} rows")
     sides, gain = _supervise(final, sides, sample)
@@ -133,12 +127,12 @@ def fit_sample(
         "seed": seed,
         "settings": asdict(settings),
         "tuned": contest.tuned.params if contest.tuned and winner == TUNED else {},
-        "rows": len(sample.whole.rows),
+        "rows": len(y),
         "queries": 0 if everything is None else len(everything),
         "judged_queries": len(sample.judgments),
     }
-    adaptor = Adaptor(sides.corpus, dims, sides.own_query, config, measured.to_json(), Int8Codec.fit(y).scales)
-    return adaptor, measured
+    scales = Int8Codec.fit(y).scales
+    return Adaptor(sides.corpus, dims, sides.own_query, config, measured.to_json(), scales), measured
 
 
 def _this_process() -> Workers:

@@ -19,7 +19,7 @@ LABELS_PRIOR = 50  # the share that held-out queries choose is cut by q / (q + p
 FULL_WIDTH_LOSS = 0.003  # of nDCG@10 that may be lost at full width
 
 
-def choose_share(
+def choose_share(  # noqa: PLR0913 - two sides, what judges them, and how to train
     start: Sides,
     train: Callable[[Judgments], Sides],
     corpus: Float32,

@@ -93,10 +93,12 @@ class Tuned:
 
     @property
     def params(self) -> Params:
+        """The values of the best trial."""
         return self.trials[self.best][0]
 
     @property
     def settings(self) -> FitSettings:
+        """The fit's settings with the values of the best trial."""
         return self.experiment.with_params(self.params)
 
     @property

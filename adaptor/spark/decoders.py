@@ -35,6 +35,7 @@ class Decoder:
     codec: Int8Codec | BinaryCodec
 
     def __call__(self, codes: pa.Array) -> pa.Array:
+        """Codes of one column as Arrow lists of float32; null where they are null."""
         lists = Lists.of(codes)
         widths = lists.widths(0, len(lists))
         there = widths >= 0

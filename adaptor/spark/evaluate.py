@@ -51,6 +51,7 @@ class Evaluated:
     seconds: float
 
     def value(self, candidate: str, dim: int, metric: str | None = None, stratum: str | None = None) -> float:
+        """One figure; of the metric that leads and of all strata together, unless another is named."""
         wanted = (candidate, dim, metric or self.metric, stratum)
         return next(f.value for f in self.figures if (f.candidate, f.dim, f.metric, f.stratum) == wanted)
 
@@ -78,18 +79,8 @@ def _evaluate(spark: SparkSession, source: TableRef, config: Config, report: Cal
     assert settings is not None  # load_config has seen to it
     clock = Clock(spark)
     adaptor = Adaptor.load(config.artifact)
-    by_stratum = config.sample.stratum
-    of_rows = None if settings.judgments else by_stratum
-    table = source.read(spark)
-    require_columns(table, [config.source.id, config.source.embedding, *([of_rows] if of_rows else [])], source)
-    require_embeddings(table, config.source.embedding, source)
-    table = restricted(table, config.source.where)
-    rows = table.select(
-        legible(table, config.source.id).alias("id"),
-        column(table, config.source.embedding).cast("array<float>").alias("embedding"),
-        stratum(table, of_rows).alias("stratum"),
-    )
-    nested, encoding = _open_target(spark, config, adaptor, full_name(table.schema, config.source.id))
+    name, rows = _open_source(spark, source, config)
+    nested, encoding = _open_target(spark, config, adaptor, name)
     rows = rows.where(reason("id", "embedding", adaptor.width).isNull())
     total = rows.count()
     if total < (1 if settings.judgments else 2):
@@ -98,25 +89,12 @@ def _evaluate(spark: SparkSession, source: TableRef, config: Config, report: Cal
 
     report(f"fitting the SVD baseline on {min(total, BASELINE_ROWS)} rows of {source}")
     svd = closed_forms.svd(vectors_by_id(sample(rows, "id", BASELINE_ROWS, 0, total))[1]).corpus
-    if settings.judgments:
-        if settings.queries is None:
-            raise AdaptorError("evaluate.judgments needs evaluate.queries, the table with the queries' embeddings")
-        names = config.source.id, config.source.embedding
-        asked = read_queries(spark, settings.queries, settings.judgments, *names, adaptor.width, True, by_stratum)
-        query_set = QuerySet(asked.ids, asked.vectors, asked.judgments, asked.strata)
-    else:
-        # The far end of the order that samples are taken from: as far from a fit as there is.
-        at = place("id", config.sample.seed)
-        if by_stratum:
-            far = balanced(rows, 1 - at, settings.held_out)
-        else:
-            far = rows.orderBy(at.desc(), "id").limit(settings.held_out)
-        query_set = QuerySet(*vectors_by_id(far), None, strata_by_id(far) if by_stratum else None)
+    query_set = _judged_queries(spark, config, adaptor) if settings.judgments else _held_out_rows(rows, config)
     report(f"searching {total} rows with {len(query_set.ids)} queries at dims {list(adaptor.dims)} and {adaptor.width}")
-    found = exact_search(rows, "id", _baselines(adaptor, svd, query_set.vectors), 100)
-    found |= exact_search(nested, "id", _nested_views(adaptor, query_set), 100)
+    hits = exact_search(rows, "id", _baselines(adaptor, svd, query_set.vectors), 100)
+    hits |= exact_search(nested, "id", _nested_views(adaptor, query_set), 100)
 
-    values = query_set.measure(found, adaptor.width)
+    values = query_set.measure(hits, adaptor.width)
     metric = next(iter(next(iter(values.values()))))
     parts = query_set.parts()
     figures = [
@@ -139,16 +117,45 @@ def _evaluate(spark: SparkSession, source: TableRef, config: Config, report: Cal
     }
     run = Run.finish(clock, "evaluate", settings.data_set, adaptor.fingerprint, source, total)
     record(spark, config.runs, run, figures)
-    return Evaluated(
-        metric,
-        adaptor.width,
-        adaptor.dims,
-        figures,
-        intervals,
-        tuple(label for label in parts if label is not None),
-        str(adaptor.config.get("candidate")),
-        run.seconds,
+    strata = tuple(label for label in parts if label is not None)
+    candidate = str(adaptor.config.get("candidate"))
+    return Evaluated(metric, adaptor.width, adaptor.dims, figures, intervals, strata, candidate, run.seconds)
+
+
+def _open_source(spark: SparkSession, source: TableRef, config: Config) -> tuple[str, DataFrame]:
+    """The full name of the id, and the source as `id, embedding, stratum`: that of rows, where no judgments judge."""
+    of_rows = config.sample.stratum if config.evaluate and not config.evaluate.judgments else None
+    table = source.read(spark)
+    require_columns(table, [config.source.id, config.source.embedding, *([of_rows] if of_rows else [])], source)
+    require_embeddings(table, config.source.embedding, source)
+    table = restricted(table, config.source.where)
+    rows = table.select(
+        legible(table, config.source.id).alias("id"),
+        column(table, config.source.embedding).cast("array<float>").alias("embedding"),
+        stratum(table, of_rows).alias("stratum"),
     )
+    return full_name(table.schema, config.source.id), rows
+
+
+def _judged_queries(spark: SparkSession, config: Config, adaptor: Adaptor) -> QuerySet:
+    """The queries that have judgments."""
+    settings = config.evaluate
+    assert settings is not None
+    if settings.queries is None:
+        raise AdaptorError("evaluate.judgments needs evaluate.queries, the table with the queries' embeddings")
+    names = config.source.id, config.source.embedding
+    by_stratum = config.sample.stratum
+    queries = read_queries(spark, settings.queries, settings.judgments, *names, adaptor.width, True, by_stratum)
+    return QuerySet(queries.ids, queries.vectors, queries.judgments, queries.strata)
+
+
+def _held_out_rows(rows: DataFrame, config: Config) -> QuerySet:
+    """Rows at the far end of the order that samples are taken from: as far from a fit as there is."""
+    assert config.evaluate is not None
+    count, by_stratum = config.evaluate.held_out, config.sample.stratum
+    at = place("id", config.sample.seed)
+    far = balanced(rows, 1 - at, count) if by_stratum else rows.orderBy(at.desc(), "id").limit(count)
+    return QuerySet(*vectors_by_id(far), None, strata_by_id(far) if by_stratum else None)
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ class Queries:
     strata: dict[str, str] | None = None  # by id, where the table has that column
 
 
-def read_queries(
+def read_queries(  # noqa: PLR0913 - tables, their columns, and what to read of them
     spark: SparkSession,
     table: str,
     judgments: str | None,

@@ -30,6 +30,7 @@ class View:
     map: Map | None = None
 
     def rows(self, embeddings: Float32) -> Float32:
+        """Embeddings `(n, D)` as this view compares them: `(n, dim)` of length 1."""
         return prefix(embeddings if self.map is None else self.map(embeddings, self.dim), self.dim)
 
 

@@ -59,6 +59,7 @@ class Clock:
         self._started, self._cpu, self._tasks = time.monotonic(), time.process_time(), self._task_seconds()
 
     def seconds(self) -> float:
+        """Wall seconds."""
         return time.monotonic() - self._started
 
     def task_seconds(self) -> float:

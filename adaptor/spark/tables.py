@@ -35,6 +35,7 @@ class TableRef:
 
     @property
     def is_path(self) -> bool:
+        """Whether it was named by its folder, not by a catalog's name."""
         return self._path is not None
 
     @cached_property
@@ -85,6 +86,7 @@ class TableRef:
         return ".".join(map(quoted, (*around, *parts))).lower()
 
     def exists(self, spark: SparkSession) -> bool:
+        """Whether there is such a table."""
         if self.is_path:
             return bool(DeltaTable.isDeltaTable(spark, self.path))
         try:
@@ -121,6 +123,7 @@ class TableRef:
         return self
 
     def read(self, spark: SparkSession) -> DataFrame:
+        """Its rows, at the version where it is pinned to one."""
         if not self.is_path and self.version is None:
             return spark.table(self.identifier)
         reader = spark.read.format("delta")

@@ -84,6 +84,7 @@ class ArrowLists(pd.arrays.ArrowExtensionArray):  # type: ignore[misc]
     """
 
     def map(self, mapper: Any, na_action: Any = None) -> ArrowLists:
+        """Nothing is left to do to the values."""
         return self
 
     def __arrow_array__(self, type: pa.DataType | None = None) -> pa.Array:

@@ -35,6 +35,7 @@ class Schedule:
 
     @classmethod
     def of(cls, training: Training | QueryTraining) -> Schedule:
+        """The schedule that these settings ask for."""
         names = ("learning_rate", "steps", "batches_per_step", "evaluate_every", "patience")
         return cls(*(getattr(training, name) for name in names))
 
@@ -48,7 +49,7 @@ class Trained:
     score: float | None
 
 
-def train(
+def train(  # noqa: PLR0913 - all that a worker needs travels with it
     make: MakeObjective,
     sample: Batches,
     judge: Judge | None,

@@ -45,6 +45,7 @@ class AdaptorModule(nn.Module):
         return self.out(torch.relu(self.hidden(z * self.scale))) / self.scale
 
     def forward(self, x: Tensor) -> Tensor:
+        """`(B, D)` to `(B, K)`."""
         z = self.start(x)
         return z + self.residual(z)
 

@@ -47,6 +47,7 @@ class Request:
 
     @property
     def in_place(self) -> bool:
+        """Whether the nested columns go into the source itself."""
         return self.settings.target == SAME
 
     @property

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+
 from pyspark.errors import StreamingQueryException
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -67,9 +70,13 @@ def apply_stream(request: Request, report: Progress) -> Outcome:
         raise broken_feed(request, last, found) if is_lost(found) else found from error
     if not merges:
         report(f"no changes came; if {request.target.where} was restored, run once with apply.mode=incremental")
-    bad_rows: dict[str, int] = {}
-    for merged in merges:
-        for why, count in merged.bad_rows.items():
-            bad_rows[why] = bad_rows.get(why, 0) + count
+    return _together(merges, int(target.snapshot().properties[VERSION]))
+
+
+def _together(merges: Sequence[Outcome], version: int) -> Outcome:
+    """What several merges did, the last of them up to `version` of the source."""
+    bad_rows: Counter[str] = Counter()
+    for merge in merges:
+        bad_rows.update(merge.bad_rows)
     rows, quarantined, removed = (sum(getattr(m, name) for m in merges) for name in ("rows", "quarantined", "removed"))
-    return Outcome(int(target.snapshot().properties[VERSION]), rows, bad_rows, quarantined, removed)
+    return Outcome(version, rows, bad_rows, quarantined, removed)

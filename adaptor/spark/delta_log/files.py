@@ -35,6 +35,7 @@ class DataFile:
 
     @property
     def bytes(self) -> int:
+        """The file's size."""
         return int(self._add["size"])
 
     @property
@@ -52,6 +53,7 @@ class DataFile:
 
     @property
     def has_deletions(self) -> bool:
+        """Whether some of its rows are marked as deleted."""
         return "deletionVector" in self._add
 
     def may_hold(self, column: str, low: Any, high: Any) -> bool:

@@ -12,10 +12,12 @@ def module(package: Any, name: str) -> Any:
 
 
 def action(jvm: Any, kind: str, action: str) -> Any:
+    """An action of a Delta log, from its JSON."""
     return jvm.org.apache.spark.sql.delta.actions.Action.fromJson(f'{{"{kind}": {action}}}')
 
 
 def seq(jvm: Any, items: Sequence[Any]) -> Any:
+    """A Scala `Seq` of these."""
     gathered = jvm.java.util.ArrayList()
     for item in items:
         gathered.add(item)
@@ -23,4 +25,5 @@ def seq(jvm: Any, items: Sequence[Any]) -> Any:
 
 
 def items(seq: Any) -> list[Any]:
+    """A Scala `Seq` as a list."""
     return [seq.apply(number) for number in range(seq.length())]

@@ -23,6 +23,7 @@ class Snapshot:
 
     @property
     def version(self) -> int:
+        """The version's number; -1 where there is no table yet."""
         return int(self._snapshot.version())
 
     @property
@@ -32,22 +33,27 @@ class Snapshot:
 
     @cached_property
     def metadata(self) -> dict[str, Any]:
+        """The log's metadata action."""
         return metadata_of(self._snapshot.metadata())
 
     @cached_property
     def definition(self) -> Definition:
+        """What the table is, apart from its rows."""
         return definition_of(self.metadata)
 
     @property
     def properties(self) -> Mapping[str, str]:
+        """The table's properties."""
         return self.definition.properties
 
     @property
     def schema(self) -> StructType:
+        """The table's columns, with their metadata."""
         return self.definition.schema
 
     @cached_property
     def protocol(self) -> dict[str, Any]:
+        """The log's protocol action: versions and features."""
         return json.loads(self._snapshot.protocol().json())["protocol"]
 
     @cached_property

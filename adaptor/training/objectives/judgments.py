@@ -35,6 +35,7 @@ class MakeJudgmentObjective:
     supervision: Supervision
 
     def __call__(self, corpus: Float32, seed: int) -> JudgmentObjective:
+        """The objective, inside a worker, on the rows that arrived there."""
         return JudgmentObjective(corpus, self)
 
 
@@ -49,6 +50,7 @@ class SharedChange(nn.Module):
         self._start = start
 
     def to_sides(self) -> Sides:
+        """The start's maps, each followed by the change."""
         change = self.change.detach().cpu().numpy().astype(np.float32)
 
         def changed(made: Map) -> Map:
@@ -74,6 +76,7 @@ class JudgmentObjective:
         self.module = SharedChange(made.start, made.training.temperature, len(made.dims)).to(self._docs.device)
 
     def loss(self, draw: Generator) -> Tensor:
+        """The loss of one batch of judged and of other queries."""
         questions, settings = self._questions, self._made.supervision
         picked = draw.choice(self._labelled, min(self._made.training.batch, len(self._labelled)), replace=False)
         judged = self._asked[torch.from_numpy(picked)]
@@ -101,6 +104,7 @@ class JudgmentObjective:
         return settings.weight * contrastive + (1 - settings.weight) * kept
 
     def sides(self) -> Sides:
+        """The maps as they are by now."""
         return self.module.to_sides()
 
     def _map(self, x: Tensor, side: str) -> Tensor:

@@ -27,6 +27,7 @@ class MakeNeighbourhoodObjective:
     training: Training
 
     def __call__(self, corpus: Float32, seed: int) -> NeighbourhoodObjective:
+        """The objective, inside a worker, on the rows that arrived there."""
         return NeighbourhoodObjective(corpus, self.start, self.dims, self.training, seed)
 
 
@@ -41,6 +42,7 @@ class NeighbourhoodObjective:
         self.module = AdaptorModule(start, training.hidden or corpus.shape[1], seed).to(device)
 
     def loss(self, draw: Generator) -> Tensor:
+        """The loss of one batch of rows, each with its nearest ones."""
         n, k = self._nearest.shape
         drawn = draw.integers(0, n, max(1, self._training.batch // (1 + k)))
         seeds = torch.from_numpy(drawn).to(self._x.device)
@@ -50,6 +52,7 @@ class NeighbourhoodObjective:
         return batch_loss(self.module, self._x[rows], anchors, neighbour, self._dims, self._training)
 
     def sides(self) -> Sides:
+        """The map as it is by now."""
         return Sides(self.module.to_map())
 
 

@@ -31,6 +31,7 @@ class MakeQueryLogObjective:
     training: QueryTraining
 
     def __call__(self, corpus: Float32, seed: int) -> QueryLogObjective:
+        """The objective, inside a worker, on the rows that arrived there."""
         return QueryLogObjective(corpus, self.queries, self.start, self.dims, self.training)
 
 
@@ -44,6 +45,7 @@ class AffineSides(nn.Module):
         self.query = self.corpus if sides == "one" else _affine(start.query)
 
     def to_sides(self) -> Sides:
+        """The NumPy maps of these layers."""
         return Sides(_to_map(self.corpus), None if self.query is self.corpus else _to_map(self.query))
 
 
@@ -62,6 +64,7 @@ class QueryLogObjective:
         self.module = AffineSides(start, training.sides or "two", training.temperature, len(dims)).to(device)
 
     def loss(self, draw: Generator) -> Tensor:
+        """The loss of one batch of queries."""
         x = self.unlabelled(draw)
         rows = torch.unique(torch.cat([self.near(x), self.random(draw)]))
         scores = losses.prefix_cosines(self.module.query(x), self.module.corpus(self.docs[rows]), self._dims)
@@ -77,6 +80,7 @@ class QueryLogObjective:
         return scores.topk(min(self._training.near, len(self.docs))).indices.flatten()
 
     def random(self, draw: Generator) -> Tensor:
+        """Some documents at random."""
         count = min(self._training.random, len(self.docs))
         return torch.from_numpy(draw.choice(len(self.docs), count, replace=False)).to(self._device)
 
@@ -86,6 +90,7 @@ class QueryLogObjective:
         return functional.softmax(scores / self._training.temperature, dim=1)
 
     def sides(self) -> Sides:
+        """The maps as they are by now."""
         return self.module.to_sides()
 
 

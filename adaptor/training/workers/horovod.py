@@ -62,10 +62,12 @@ class HorovodCollective:
         self.size: int = hvd.size()
 
     def mean_(self, tensor: Tensor) -> None:
+        """Replace `tensor`, in place, by its mean over all workers."""
         with self._reachable(tensor) as reachable:
             self._hvd.allreduce_(reachable, op=self._hvd.Average)
 
     def broadcast_(self, module: nn.Module) -> None:
+        """Give every worker the parameters of rank 0, in place."""
         for value in module.state_dict().values():
             with self._reachable(value) as reachable:
                 self._hvd.broadcast_(reachable, root_rank=0)
@@ -216,8 +218,11 @@ def _loopback(context: SparkContext) -> set[str] | None:
 
 @contextmanager
 def _contained() -> Iterator[list[BaseException]]:
-    """Keep what Horovod's driver side lets out: it takes two signals and does not give them back,
-    and the error of its Spark thread would be printed over the job's own sentence."""
+    """Keep what Horovod's driver side lets out.
+
+    It takes two signals and does not give them back, and the error of its Spark thread would be
+    printed over the job's own sentence.
+    """
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     hook = threading.excepthook
     errors: list[BaseException] = []

@@ -32,4 +32,5 @@ class LocalWorkers:
     size = 1
 
     def run(self, fn: Callable[[Collective], T]) -> list[T]:
+        """Call `fn` here, once."""
         return [fn(Alone())]

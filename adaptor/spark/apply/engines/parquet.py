@@ -55,7 +55,7 @@ class Output:
     odd: dict[str, str]
 
 
-def adapt_splits(
+def adapt_splits(  # noqa: PLR0913 - all that a task needs travels with it
     kernel: Kernel,
     id_column: str,
     embedding: str,
@@ -229,6 +229,7 @@ class Statistics:
             self.bounds[name] = None if isinstance(high, str) and max(map(len, both)) > LONGEST else both
 
     def found(self) -> dict[str, Any]:
+        """As Delta stores them in its log."""
         known = {name: both for name, both in self.bounds.items() if both is not None}
         return {
             "numRecords": self.rows,

@@ -93,7 +93,9 @@ def _told(leaf: parquet.ColumnSchema) -> str:
     return f"{leaf.physical_type}{logical}" + (f" in {leaf.path}" if "." in leaf.path else "")
 
 
-def _alike(file: parquet.ParquetFile, number: int, there: str, kind: pa.DataType) -> bool:
+def _alike(  # noqa: C901 - a branch a type
+    file: parquet.ParquetFile, number: int, there: str, kind: pa.DataType
+) -> bool:
     """Whether Arrow's reading of column `there`, cast to `kind`, is Spark's reading of it as `kind`."""
     leaf, arrow, types = file.schema.column(number), file.schema_arrow.field(there).type, pa.types
     if types.is_list(kind):
