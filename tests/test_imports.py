@@ -2,9 +2,13 @@
 
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+
+import adaptor
+import adaptor.spark
 
 ROOT = Path(__file__).parents[1]
 
@@ -22,7 +26,7 @@ def loaded_by(code: str) -> set[str]:
         ("from adaptor import Adaptor, fit", {"torch", "pyspark", "pandas", "pyarrow", "pydantic"}),
         (
             "import numpy, adaptor\nadaptor.Adaptor(adaptor.artifact.Map(numpy.eye(4, dtype='f')), (2,)).encode("
-            "numpy.ones((3, 4)), 2)",
+            "numpy.ones((3, 4)), dim=2)",
             {"torch", "pyspark", "pandas"},
         ),
         (
@@ -40,3 +44,15 @@ def test_left_alone(code, absent):
 
 def test_the_daemon_of_workers_starts_where_little_is_installed():
     assert not loaded_by("import adaptor.spark.daemon") & {"safetensors", "torch", "pyarrow"}
+
+
+def test_the_version_is_that_of_the_project():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert adaptor.__version__ == project["version"]
+
+
+@pytest.mark.parametrize("package", [adaptor, adaptor.spark], ids=["adaptor", "adaptor.spark"])
+def test_what_is_public_is_there(package):
+    assert all(getattr(package, name) is not None for name in package.__all__)
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        _ = package.nothing
