@@ -64,5 +64,5 @@ def test_no_vector_at_all(spark):
 )
 def test_rows_without_a_stratum(spark, kind, values, labels):
     df = spark.sql(f"SELECT CAST(lang AS {kind}) AS lang FROM VALUES {values} AS t(lang)")
-    assert [row[0] for row in df.select(stratum("lang")).collect()] == labels
-    assert [row[0] for row in df.select(stratum(None)).collect()] == ["(null)"] * 3
+    assert [row[0] for row in df.select(stratum(df, "lang")).collect()] == labels
+    assert [row[0] for row in df.select(stratum(df, None)).collect()] == ["(null)"] * 3
