@@ -89,10 +89,10 @@ class Adaptor:
     def tensors(self) -> dict[str, Float32]:
         """Every weight by name: `corpus.weight`, `query.weight`, `int8.scales`, ..."""
         sides = {"corpus": self.corpus} | ({"query": self.query} if self.query is not None else {})
-        found = {
+        parts = {
             f"{side}.{name}": value for side, side_map in sides.items() for name, value in side_map.tensors().items()
         }
-        return found if self.int8_scales is None else found | {"int8.scales": self.int8_scales}
+        return parts if self.int8_scales is None else parts | {"int8.scales": self.int8_scales}
 
     @cached_property
     def fingerprint(self) -> str:
@@ -144,8 +144,8 @@ class Adaptor:
         try:
             config = json.loads(fs.cat_file(f"{root}/config.json"))
             if config.get("format") != FORMAT:
-                found = config.get("format")
-                raise AdaptorError(f"the artifact at {path} has format {found}, this version reads {FORMAT}")
+                parts = config.get("format")
+                raise AdaptorError(f"the artifact at {path} has format {parts}, this version reads {FORMAT}")
             metrics = json.loads(fs.cat_file(f"{root}/metrics.json"))
             tensors = load_tensors(fs.cat_file(f"{root}/model.safetensors"))
         except (FileNotFoundError, SafetensorError, ValueError) as error:

@@ -61,14 +61,14 @@ class Map:
 
     def tensors(self) -> dict[str, Float32]:
         """Name -> array, as stored in `model.safetensors`."""
-        found = {"weight": self.weight}
+        parts = {"weight": self.weight}
         if self.bias is not None:
-            found["bias"] = self.bias
+            parts["bias"] = self.bias
         if self.residual is not None:
-            found["residual.hidden"] = self.residual.hidden
-            found["residual.hidden_bias"] = self.residual.hidden_bias
-            found["residual.out"] = self.residual.out
-        return {name: np.ascontiguousarray(value, dtype=np.float32) for name, value in found.items()}
+            parts["residual.hidden"] = self.residual.hidden
+            parts["residual.hidden_bias"] = self.residual.hidden_bias
+            parts["residual.out"] = self.residual.out
+        return {name: np.ascontiguousarray(value, dtype=np.float32) for name, value in parts.items()}
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Float32]) -> Map:

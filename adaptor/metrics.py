@@ -18,7 +18,7 @@ def nearest(queries: Float32, corpus: Float32, k: int, skip: NDArray[np.int64] |
     `skip (q,)` names one corpus row a query that does not count: itself, usually. Ties go to the
     lower row, so equal input gives equal output.
     """
-    found = np.empty((len(queries), k), dtype=np.int64)
+    rows = np.empty((len(queries), k), dtype=np.int64)
     for start in range(0, len(queries), SEARCH_BLOCK):
         block = slice(start, start + SEARCH_BLOCK)
         scores = queries[block] @ corpus.T
@@ -26,13 +26,13 @@ def nearest(queries: Float32, corpus: Float32, k: int, skip: NDArray[np.int64] |
             scores[np.arange(len(scores)), skip[block]] = -np.inf
         top = np.sort(np.argpartition(-scores, k - 1, axis=1)[:, :k], axis=1)
         order = np.argsort(-np.take_along_axis(scores, top, axis=1), axis=1, kind="stable")
-        found[block] = np.take_along_axis(top, order, axis=1)
-    return found
+        rows[block] = np.take_along_axis(top, order, axis=1)
+    return rows
 
 
-def overlap(found: NDArray[np.int64], original: NDArray[np.int64]) -> NDArray[np.float64]:
+def overlap(hits: NDArray[np.int64], original: NDArray[np.int64]) -> NDArray[np.float64]:
     """Share of each query's original neighbours that were found again: `(q, k), (q, k) -> (q,)`."""
-    shared = (found[:, :, None] == original[:, None, :]).any(axis=2)
+    shared = (hits[:, :, None] == original[:, None, :]).any(axis=2)
     return np.asarray(shared.mean(axis=1))
 
 

@@ -133,9 +133,9 @@ class Kernel:
         widths = lists.widths(start, stop)
         fits = widths == width
         why[~fits] = np.where(widths < 0, NULL, WIDTH + widths)[~fits]
-        found, holed = lists.matrix(start, stop, fits, width)
+        numbers, holed = lists.matrix(start, stop, fits, width)
         with np.errstate(over="ignore", invalid="ignore"):
-            x = np.ascontiguousarray(found, dtype=np.float32)
+            x = np.ascontiguousarray(numbers, dtype=np.float32)
             squares = np.einsum("ij,ij->i", x, x)
         usual = (squares > LEAST_SQUARE) & (squares < MOST_SQUARE)
         if holed is None and usual.all():
@@ -234,18 +234,18 @@ def _good_of(
     odd = np.flatnonzero(~usual)
     exact = x[odd].astype(np.float64)
     largest = np.abs(exact).max(axis=1, initial=0)  # NaN where a row holds one
-    found = np.full(len(x), GOOD)
-    found[odd] = np.select(
+    verdicts = np.full(len(x), GOOD)
+    verdicts[odd] = np.select(
         [np.isnan(largest), largest >= LARGEST, largest <= SMALLEST], [HOLDS_NAN, INFINITE, ZERO], GOOD
     )
     if holed is not None:
-        found[holed] = HOLDS_NULL
-    why[places] = found
-    far = found[odd] == GOOD
+        verdicts[holed] = HOLDS_NULL
+    why[places] = verdicts
+    far = verdicts[odd] == GOOD
     x, lengths = x.copy(), np.sqrt(squares)
     x[odd[far]] = exact[far] / np.linalg.norm(exact[far], axis=1, keepdims=True)
     lengths[odd[far]] = 1
-    return x[found == GOOD], lengths[found == GOOD]
+    return x[verdicts == GOOD], lengths[verdicts == GOOD]
 
 
 def _norms(y: Float32, ends: list[int]) -> NDArray[np.float64]:

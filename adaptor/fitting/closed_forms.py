@@ -64,37 +64,37 @@ def temper(sides: Sides, corpus: Float32, strength: float) -> Sides:
     y = normalise(sides.corpus(corpus))
     energy = np.square(y).mean(axis=0) * y.shape[1]
     gain = ((1 + energy / TEMPER_KNEE) ** -strength).astype(np.float32)
-    made = sides.corpus
+    side = sides.corpus
     return Sides(
         Map(
-            made.weight * gain,
-            None if made.bias is None else made.bias * gain,
+            side.weight * gain,
+            None if side.bias is None else side.bias * gain,
             None
-            if made.residual is None
-            else Residual(made.residual.hidden, made.residual.hidden_bias, made.residual.out * gain),
+            if side.residual is None
+            else Residual(side.residual.hidden, side.residual.hidden_bias, side.residual.out * gain),
         )
     )
 
 
-def mean_made_hubs(corpus: Float32, asked: Float32, itself: bool = False) -> float:
-    """The share of the hubs that goes when both sides lose their mean: 0 to 1. `corpus (n, D)`, `asked (q, D)`.
+def mean_made_hubs(corpus: Float32, queries: Float32, itself: bool = False) -> float:
+    """The share of the hubs that goes when both sides lose their mean: 0 to 1. `corpus (n, D)`, `queries (q, D)`.
 
     Where it is near 1 the mean hides what tells rows apart; where it is near 0 the mean is worth
     keeping. It is what tells centring that helps from centring that harms, without labels.
     """
-    before = hub_skew(corpus, asked, itself)
-    after = hub_skew(normalise(corpus - corpus.mean(axis=0)), normalise(asked - asked.mean(axis=0)), itself)
+    before = hub_skew(corpus, queries, itself)
+    after = hub_skew(normalise(corpus - corpus.mean(axis=0)), normalise(queries - queries.mean(axis=0)), itself)
     return float(np.clip(1 - after / before, 0, 1)) if before > 0 else 0.0
 
 
-def hub_skew(corpus: Float32, asked: Float32, itself: bool = False) -> float:
-    """Skewness of how often each row of `corpus` is among the 10 nearest of `asked`; 0 without hubs.
+def hub_skew(corpus: Float32, queries: Float32, itself: bool = False) -> float:
+    """Skewness of how often each row of `corpus` is among the 10 nearest of `queries`; 0 without hubs.
 
     With `itself`, both are the same rows, and a row is no neighbour of its own.
     """
     k = min(10, len(corpus) - 1)
-    found = nearest(asked, corpus, k, skip=np.arange(len(asked)) if itself else None)
-    count = np.bincount(found.ravel(), minlength=len(corpus)).astype(np.float64)
+    neighbours = nearest(queries, corpus, k, skip=np.arange(len(queries)) if itself else None)
+    count = np.bincount(neighbours.ravel(), minlength=len(corpus)).astype(np.float64)
     spread = count.std()
     return float((((count - count.mean()) / spread) ** 3).mean()) if spread else 0.0
 
@@ -109,16 +109,16 @@ def query_aware_svd(corpus: Float32, queries: Float32) -> Sides:
     """
     count = len(queries)
     corpus, queries = normalise(corpus), normalise(queries)
-    made = mean_made_hubs(corpus[:HUB_ROWS], queries[:HUB_ROWS])
-    share = (MEAN_LEAST + (1 - MEAN_LEAST) * made) * count / (count + MEAN_PRIOR)
+    hubs = mean_made_hubs(corpus[:HUB_ROWS], queries[:HUB_ROWS])
+    share = (MEAN_LEAST + (1 - MEAN_LEAST) * hubs) * count / (count + MEAN_PRIOR)
     offsets = share * corpus.mean(axis=0), share * queries.mean(axis=0)
     basis = _span(corpus, queries)
     moment = _moment(corpus - offsets[0], basis)
-    asked = (count * _moment(queries - offsets[1], basis) + MOMENT_PRIOR * moment) / (count + MOMENT_PRIOR)
-    u, s, vt = np.linalg.svd(_power(asked, 0.5) @ _power(moment, 0.5))
+    query_moment = (count * _moment(queries - offsets[1], basis) + MOMENT_PRIOR * moment) / (count + MOMENT_PRIOR)
+    u, s, vt = np.linalg.svd(_power(query_moment, 0.5) @ _power(moment, 0.5))
     # The same sign convention on both sides, so that equal samples give equal maps.
     signs = _signs(vt.T if basis is None else basis @ vt.T)
-    weights = (_power(moment, -0.5) @ vt.T * signs * s**0.5, _power(asked, -0.5) @ u * signs * s**0.5)
+    weights = (_power(moment, -0.5) @ vt.T * signs * s**0.5, _power(query_moment, -0.5) @ u * signs * s**0.5)
     return Sides(*(_affine(weight, offset, basis) for weight, offset in zip(weights, offsets)))
 
 

@@ -35,9 +35,9 @@ class Judge:
     def of(cls, reference: Sides, rows: Float32, side: Side, corpus: Float32, dims: tuple[int, ...]) -> Judge:
         """What `rows` ought to find is what `reference` finds at full width."""
         width = reference.corpus.out_width
-        asked = reference.query if side == "query" else reference.corpus
+        side_map = reference.query if side == "query" else reference.corpus
         k = min(NEIGHBOURS, len(corpus))
-        return cls(rows, side, nearest(prefix(asked(rows), width), prefix(reference.corpus(corpus), width), k), dims)
+        return cls(rows, side, nearest(prefix(side_map(rows), width), prefix(reference.corpus(corpus), width), k), dims)
 
     def part(self, chosen: NDArray[np.bool_]) -> Judge:
         """The judge that holds only the chosen rows, `chosen (h,)`."""
@@ -57,14 +57,14 @@ class Judge:
         Nothing is ranked, and each band of numbers is multiplied once.
         """
         depth, k = self.dims[-1], self.expected.shape[1]
-        asked = (sides.query if self.side == "query" else sides.corpus)(self.rows, depth)
+        queries = (sides.query if self.side == "query" else sides.corpus)(self.rows, depth)
         y = sides.corpus(corpus, depth)
-        scores = np.zeros((len(asked), len(y)), dtype=np.float32)
-        squares, lengths = np.zeros(len(y), dtype=np.float32), np.zeros((len(asked), 1), dtype=np.float32)
+        scores = np.zeros((len(queries), len(y)), dtype=np.float32)
+        squares, lengths = np.zeros(len(y), dtype=np.float32), np.zeros((len(queries), 1), dtype=np.float32)
         for start, dim in zip((0, *self.dims), self.dims):
-            scores += asked[:, start:dim] @ y[:, start:dim].T
+            scores += queries[:, start:dim] @ y[:, start:dim].T
             squares += np.square(y[:, start:dim]).sum(axis=1)
-            lengths += np.square(asked[:, start:dim]).sum(axis=1, keepdims=True)
+            lengths += np.square(queries[:, start:dim]).sum(axis=1, keepdims=True)
             cosines = scores / np.sqrt(np.maximum(squares, 1e-12))  # times the query's length, which changes no order
             near = LEVEL * np.sqrt(lengths)
             wanted = np.take_along_axis(cosines, self.expected, axis=1)
@@ -102,9 +102,9 @@ class GradedJudge(Judge):
     def of(cls, reference: Sides, rows: Float32, side: Side, corpus: Float32, dims: tuple[int, ...]) -> GradedJudge:
         """What `rows` ought to find is what `reference` finds at full width, the nearer the better."""
         width = reference.corpus.out_width
-        asked, documents = _prefixes(reference, rows, side, corpus, width)
-        expected = nearest(asked, documents, min(NEIGHBOURS, len(corpus)))
-        cosines = np.einsum("hd,hkd->hk", asked, documents[expected])
+        queries, documents = _prefixes(reference, rows, side, corpus, width)
+        expected = nearest(queries, documents, min(NEIGHBOURS, len(corpus)))
+        cosines = np.einsum("hd,hkd->hk", queries, documents[expected])
         return cls(rows, side, expected, dims, np.exp((cosines - cosines[:, :1]) / TEMPERATURE))
 
     def part(self, chosen: NDArray[np.bool_]) -> GradedJudge:
@@ -137,8 +137,8 @@ def agreement(above: NDArray[np.int64], level: NDArray[np.int64], grades: Float3
 
 
 def _prefixes(sides: Sides, rows: Float32, side: Side, corpus: Float32, dim: int) -> tuple[Float32, Float32]:
-    asked = sides.query if side == "query" else sides.corpus
-    return prefix(asked(rows, dim), dim), prefix(sides.corpus(corpus, dim), dim)
+    side_map = sides.query if side == "query" else sides.corpus
+    return prefix(side_map(rows, dim), dim), prefix(sides.corpus(corpus, dim), dim)
 
 
 def geometric_mean(kept: dict[int, float]) -> float:

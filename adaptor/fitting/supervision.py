@@ -64,11 +64,11 @@ def ndcg(sides: Sides, corpus: Float32, queries: Float32, judgments: Judgments, 
     """nDCG@10 of each judged query, in order, at each dim: `(labelled, dims)`."""
     rows = sorted(judgments)
     graded = {str(row): {str(doc): int(grade) for doc, grade in judgments[row].items()} for row in rows}
-    y, asked = sides.corpus(corpus), sides.query(queries[rows])
+    y, x = sides.corpus(corpus), sides.query(queries[rows])
     columns = []
     for dim in dims:
-        found = nearest(prefix(asked, dim), prefix(y, dim), min(10, len(corpus)))
-        run = {str(row): {str(doc): -float(rank) for rank, doc in enumerate(ids)} for row, ids in zip(rows, found)}
+        hits = nearest(prefix(x, dim), prefix(y, dim), min(10, len(corpus)))
+        run = {str(row): {str(doc): -float(rank) for rank, doc in enumerate(ids)} for row, ids in zip(rows, hits)}
         values = judge(run, graded, ("nDCG@10",))["nDCG@10"]
         columns.append([values[str(row)] for row in rows])
     return np.array(columns, dtype=np.float32).T

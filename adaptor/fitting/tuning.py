@@ -137,10 +137,10 @@ def search(experiment: Experiment, run: RunTrials) -> Tuned:
     study.enqueue_trial(given(experiment.training))
     tuning, trials = experiment.maker.settings.tuning, list[tuple[Params, float]]()
     while len(trials) < tuning.trials:
-        asked = [study.ask() for _ in range(min(tuning.at_once, tuning.trials - len(trials)))]
-        params = [suggested(trial, experiment.training) for trial in asked]
+        drawn = [study.ask() for _ in range(min(tuning.at_once, tuning.trials - len(trials)))]
+        params = [suggested(trial, experiment.training) for trial in drawn]
         scores = run(params)
-        for trial, score in zip(asked, scores):
+        for trial, score in zip(drawn, scores):
             study.tell(trial, score)
         trials += zip(params, scores)
     return Tuned(experiment, trials)

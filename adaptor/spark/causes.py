@@ -38,7 +38,7 @@ def named_causes(spark: SparkSession, source: TableRef, given: Source) -> Iterat
         if given.where is not None and OF_VALUES in str(error):
             _require_true_or_false(spark, source, given.where)
         if source.version is not None and lost_files(error):
-            require_files(spark, source, asked=given.version is not None)
+            require_files(spark, source, by_config=given.version is not None)
         raise
 
 
@@ -58,16 +58,16 @@ def _require_true_or_false(spark: SparkSession, source: TableRef, where: str) ->
         ) from error
 
 
-def require_files(spark: SparkSession, table: TableRef, asked: bool) -> None:
+def require_files(spark: SparkSession, table: TableRef, by_config: bool) -> None:
     """`AdaptorError` where files of the table at its version are gone, and which versions are whole.
 
-    `asked` says whether it was `source.version` that chose this one.
+    `by_config` says whether it was `source.version` that chose this one.
     """
     log = DeltaLog(spark, table.location(spark))
     if not log.missing(log.snapshot(table.version).files):
         return
     whole = _whole_versions(log)
-    if asked:
+    if by_config:
         instead = f", or name one of {', '.join(map(str, whole))}" if whole else ""
         way_out = f"take source.version out{instead}"
     elif whole:

@@ -39,13 +39,13 @@ class Decoder:
         lists = Lists.of(codes)
         widths = lists.widths(0, len(lists))
         there = widths >= 0
-        found = np.unique(widths[there])
-        if len(found) > 1 or (len(found) and found[0] < self.codec.bytes):
+        sizes = np.unique(widths[there])
+        if len(sizes) > 1 or (len(sizes) and sizes[0] < self.codec.bytes):
             raise AdaptorError(
-                f"codes of {' and '.join(map(str, found))} bytes are in one column, {self.codec.bytes} or more are "
+                f"codes of {' and '.join(map(str, sizes))} bytes are in one column, {self.codec.bytes} or more are "
                 "expected in each row; decode the column of this dim or of a wider one"
             )
-        width = int(found[0]) if len(found) else self.codec.bytes
+        width = int(sizes[0]) if len(sizes) else self.codec.bytes
         matrix, _ = lists.matrix(0, len(lists), there, width)
         prefixes = np.ascontiguousarray(matrix[:, : self.codec.bytes])
         decoded = self.codec.decode(prefixes)
@@ -95,14 +95,14 @@ def register_decoders(
         SELECT doc_id, decode_int8_128(concat(embedding_0_64, embedding_64_128)) FROM docs_in_bands
     """
     adaptor = Adaptor.load(artifact) if isinstance(artifact, str) else artifact
-    made = {
+    decoders = {
         f"decode_{encoding}_{dim}": decode_udf(adaptor, encoding, dim)
         for encoding in encodings
         for dim in dims or adaptor.dims
     }
-    for name, udf in made.items():
+    for name, udf in decoders.items():
         spark.udf.register(name, udf)
-    return list(made)
+    return list(decoders)
 
 
 def prefix_column(adaptor: Adaptor, layout: Layout, encoding: Encoding, dim: int) -> Column:

@@ -178,16 +178,16 @@ class QuerySet:
         return parts
 
     def measure(
-        self, found: dict[tuple[str, int], list[dict[str, float]]], width: int
+        self, hits: dict[tuple[str, int], list[dict[str, float]]], width: int
     ) -> dict[tuple[str, int], dict[str, np.ndarray]]:
         """(candidate, dim) -> metric -> value of each query, in one order."""
         if self.judgments is not None:
-            judged = {key: judge(dict(zip(self.ids, runs)), self.judgments) for key, runs in found.items()}
+            judged = {key: judge(dict(zip(self.ids, runs)), self.judgments) for key, runs in hits.items()}
             return {
                 key: {metric: np.array([by_query[q] for q in self.judgments]) for metric, by_query in values.items()}
                 for key, values in judged.items()
             }
-        nearest = {key: [_nearest(run, itself) for itself, run in zip(self.ids, runs)] for key, runs in found.items()}
+        nearest = {key: [_nearest(run, itself) for itself, run in zip(self.ids, runs)] for key, runs in hits.items()}
         original = nearest["original", width]
         return {
             key: {"overlap@10": np.array([len(a & b) / len(b) for a, b in zip(sets, original)])}

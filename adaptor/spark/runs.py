@@ -90,8 +90,8 @@ class Figure:
         """This figure as a row of the table."""
         stored = 4 * self.dim if self.bytes is None else self.bytes
         data_set = run.data_set if self.stratum is None else f"{run.data_set}/{self.stratum}"
-        found = asdict(run) | asdict(self) | {"data_set": data_set, "value": float(self.value), "bytes": stored}
-        return tuple(found[name] for name in SCHEMA.names)
+        fields = asdict(run) | asdict(self) | {"data_set": data_set, "value": float(self.value), "bytes": stored}
+        return tuple(fields[name] for name in SCHEMA.names)
 
 
 def record(spark: SparkSession, table: str, run: Run, figures: Sequence[Figure]) -> None:

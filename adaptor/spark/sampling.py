@@ -68,9 +68,9 @@ def balanced(df: DataFrame, at: Column, rows: int) -> DataFrame:
     Small strata give all their rows, and the others fill up. Raises `AdaptorError` where there are
     too many strata to tell apart.
     """
-    found = df.groupBy("stratum").count().limit(MOST_STRATA + 1).collect()
-    check_count(len(found), "sample.stratum")
-    counts = {row["stratum"]: row["count"] for row in found}
+    strata = df.groupBy("stratum").count().limit(MOST_STRATA + 1).collect()
+    check_count(len(strata), "sample.stratum")
+    counts = {row["stratum"]: row["count"] for row in strata}
     # Only rows up to `reach` are ranked, not the table: of evenly spread places more than enough.
     wanted = [
         (name, quota, (quota + 6 * quota**0.5 + 10) / counts[name]) for name, quota in quotas(counts, rows).items()

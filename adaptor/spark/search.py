@@ -59,7 +59,7 @@ def exact_search(
         for number, kept in enumerate(best):
             yield from kept.batches(number)
 
-    found = (
+    hits = (
         df.select(F.col(id_column).cast("string"), *(F.col(name).cast("array<float>") for name in columns))
         .mapInArrow(search, "view int, query int, hits array<struct<score: float, id: string>>")
         .groupBy("view", "query")
@@ -68,7 +68,7 @@ def exact_search(
     results: dict[tuple[str, int], list[dict[str, float]]] = {
         (view.name, view.dim): [{} for _ in view.queries] for view in views
     }
-    for row in found.toLocalIterator():
+    for row in hits.toLocalIterator():
         view = views[row["view"]]
         if not view.queries[row["query"]].any():
             continue

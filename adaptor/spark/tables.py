@@ -156,12 +156,12 @@ def require_embeddings(df: DataFrame, column: str, table: TableRef) -> None:
     """`AdaptorError` unless `column` is an array of floats or doubles."""
     path = path_of(df.schema, column)
     assert path is not None  # require_columns has seen to it
-    found = path[-1].dataType
-    if not is_embeddings(found):
+    kind = path[-1].dataType
+    if not is_embeddings(kind):
         name = ".".join(names.spelled(field.name) for field in path)
         raise AdaptorError(
-            f"column {column!r} of {table.where} is {type_name(found)}; "
-            f"embeddings are {EMBEDDINGS}: {way_out(found, name)}; write that to a table, or name another column"
+            f"column {column!r} of {table.where} is {type_name(kind)}; "
+            f"embeddings are {EMBEDDINGS}: {way_out(kind, name)}; write that to a table, or name another column"
         )
 
 

@@ -58,8 +58,8 @@ def type_name(kind: DataType) -> str:
 
 def way_out(kind: DataType, column: str = "c") -> str:
     """What makes vectors of a column of another type, in half a sentence."""
-    found = [f"{expression} {what}" for expression, what in conversions(kind, column).items()]
-    return ", or ".join(found) if found else f"make {EMBEDDINGS} of it"
+    ways = [f"{expression} {what}" for expression, what in conversions(kind, column).items()]
+    return ", or ".join(ways) if ways else f"make {EMBEDDINGS} of it"
 
 
 def conversions(kind: DataType, column: str = "c") -> dict[str, str]:

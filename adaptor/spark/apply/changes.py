@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 from adaptor.errors import AdaptorError
 from adaptor.spark.apply.engines.direct import UNIT_BYTES
 from adaptor.spark.apply.engines.frames import bad_rows, by_arrow
-from adaptor.spark.apply.feed import Found, last_words, look_at, new_rows
+from adaptor.spark.apply.feed import FeedSummary, last_words, look_at, new_rows
 from adaptor.spark.apply.full import Outcome, build
 from adaptor.spark.apply.request import Request
 from adaptor.spark.apply.staging import BAD_ROWS
@@ -134,9 +134,9 @@ def merge_changes(
     log = _target(request)
     with ExitStack() as stack:
         last = stack.enter_context(_cached(last_words(request, changes)))
-        found = look_at(last)
-        new = new_rows(request, changes, last, found)
-        _require_mergeable(request, found, new)
+        summary = look_at(last)
+        new = new_rows(request, changes, last, summary)
+        _require_mergeable(request, summary, new)
         try:
             _switch_on_marks(request, log)
             transaction = log.start()
@@ -150,13 +150,15 @@ def merge_changes(
                     f"{request.target.where} has files without statistics, so its rows can't be counted; "
                     "run once with apply.mode=full and apply.rebuild=true"
                 )
-            near = [f for f in before.files if found.ids and f.may_hold(request.columns.id, found.low, found.high)]
+            near = [
+                f for f in before.files if summary.ids and f.may_hold(request.columns.id, summary.low, summary.high)
+            ]
             old = stack.enter_context(_cached(_places(request, before.read(near), last)))
             replaced = _one_each(request, old)
             transaction.define(before.definition.having({VERSION: str(version)}))
-            files = by_arrow(request, new.coalesce(_files(request, found)), transaction)
+            files = by_arrow(request, new.coalesce(_files(request, summary)), transaction)
             written = sum(file.rows or 0 for file in files)
-            some_bad = request.keeps_bad or written < found.there
+            some_bad = request.keeps_bad or written < summary.there
             bad = stack.enter_context(_cached(bad_rows(request.kernel, new))) if some_bad else None
             counted = {} if bad is None else count_reasons(bad)
             if counted:
@@ -165,7 +167,7 @@ def merge_changes(
             if request.lists_bad:
                 _merge_quarantine(request, last, bad, f"merge after {since} into {before.version}", version)
             _require_counts(request.at(version), rows - replaced + written)
-            removed = 0 if found.there == found.ids else old.where("NOT there").count()
+            removed = 0 if summary.there == summary.ids else old.where("NOT there").count()
             if bad is not None and not request.keeps_bad:
                 removed += old.join(bad, "id", "left_semi").count()
             transaction.remove_rows(old.select("file", "row"), near)
@@ -194,9 +196,9 @@ def _switch_on_marks(request: Request, log: DeltaLog) -> None:
         transaction.commit({})
 
 
-def _files(request: Request, found: Found) -> int:
+def _files(request: Request, summary: FeedSummary) -> int:
     """How many files the new rows make: a night's changes are few, and small files add up."""
-    return 1 + found.ids * 4 * request.kernel.adaptor.width // UNIT_BYTES
+    return 1 + summary.ids * 4 * request.kernel.adaptor.width // UNIT_BYTES
 
 
 def _target(request: Request) -> DeltaLog:
@@ -219,10 +221,10 @@ def _require_counts(request: Request, after: int) -> None:
         )
 
 
-def _require_mergeable(request: Request, found: Found, new: DataFrame) -> None:
-    if found.nulls:
+def _require_mergeable(request: Request, summary: FeedSummary, new: DataFrame) -> None:
+    if summary.nulls:
         raise AdaptorError(f"{request.source.where} has changed rows without an id; run with apply.mode=full")
-    if found.fed > found.there and new.count() > found.there:
+    if summary.fed > summary.there and new.count() > summary.there:
         raise _not_unique(request)
 
 

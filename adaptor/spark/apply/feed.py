@@ -35,17 +35,17 @@ def last_words(request: Request, changes: DataFrame) -> DataFrame:
     return last.select("id", F.shiftright("word", 1).alias("version"), (F.col("word") % 2 == 1).alias("there"), "fed")
 
 
-def new_rows(request: Request, changes: DataFrame, last: DataFrame, found: Found) -> DataFrame:
+def new_rows(request: Request, changes: DataFrame, last: DataFrame, summary: FeedSummary) -> DataFrame:
     """The rows that the target gets: `kept, id, embedding`."""
     rows = _fed(request, changes).where("__there")
-    if found.fed == found.there:
+    if summary.fed == summary.there:
         return request.prepared(rows)
     named = last.where("there").select("id", F.col("version").alias("_commit_version"))
     return request.prepared(rows, "_commit_version").join(named, ["id", "_commit_version"]).drop("_commit_version")
 
 
 @dataclass(frozen=True)
-class Found:
+class FeedSummary:
     """The changed ids at a glance."""
 
     ids: int
@@ -56,7 +56,7 @@ class Found:
     nulls: int
 
 
-def look_at(last: DataFrame) -> Found:
+def look_at(last: DataFrame) -> FeedSummary:
     """One pass over the changed ids."""
     seen = last.agg(
         F.count("*"),
@@ -66,4 +66,4 @@ def look_at(last: DataFrame) -> Found:
         F.max("id"),
         F.count_if(F.col("id").isNull()),
     )
-    return Found(*seen.collect()[0])
+    return FeedSummary(*seen.collect()[0])

@@ -85,10 +85,10 @@ def _giving_up_lost_files(request: Request, staging: Staging) -> Iterator[None]:
         if not lost_files(error):
             raise
         staging.abandon()
-        asked = request.columns.version is not None
+        by_config = request.columns.version is not None
         newest = DeltaLog(request.spark, request.source.location(request.spark)).snapshot().version
-        if asked or newest == request.source.version:  # beginning anew would read the same
-            require_files(request.spark, request.source, asked)
+        if by_config or newest == request.source.version:  # beginning anew would read the same
+            require_files(request.spark, request.source, by_config)
         raise AdaptorError(
             f"files of {request.source}, or of this build, are gone: a table was vacuumed while its rows were adapted; "
             f"{request.target.where} is as it was: run apply again, it begins anew with the latest version"
@@ -130,8 +130,8 @@ def _build(request: Request, staging: Staging, location: str, report: Progress) 
             seen = _write_chunk(request, source, chunk, staging, engine, last=chunk is chunks[-1])
             count.advance(chunk.rows or seen or 0, new=seen is not None)
     staging.require_whole()
-    found = staging.bad_rows()
-    bad_rows = {} if found is None else count_reasons(found)
+    listed = staging.bad_rows()
+    bad_rows = {} if listed is None else count_reasons(listed)
     _require_allowed_rows(request, bad_rows, staging)
     rows, bad = staging.rows, sum(bad_rows.values())
     quarantined = bad if request.lists_bad else 0
@@ -173,14 +173,14 @@ def _write_chunk(
 def _require_good(request: Request, staging: Staging, chunk: Chunk) -> None:
     """`AdaptorError` where bad rows are not allowed, and where the first chunk's come of a wrong artifact."""
     first = chunk.number == 0
-    if (first or request.settings.bad_rows == "fail") and (found := staging.bad_rows()) is not None:
+    if (first or request.settings.bad_rows == "fail") and (bad := staging.bad_rows()) is not None:
         if first:
             try:
                 request.require_width()
             except AdaptorError:
                 staging.abandon()
                 raise
-        _require_allowed_rows(request, count_reasons(found), staging)
+        _require_allowed_rows(request, count_reasons(bad), staging)
 
 
 def _require_allowed_rows(request: Request, bad_rows: Mapping[str, int], staging: Staging) -> None:

@@ -91,12 +91,12 @@ def _measured(request: Request, config: Config, report: Callable[[str], None]) -
 
 def _some(files: list[DataFile]) -> list[DataFile]:
     """A few files, from the middle of the table on: the first and the last are often odd."""
-    found: list[DataFile] = []
+    some: list[DataFile] = []
     for file in files[len(files) // 2 :]:
-        found.append(file)
-        if sum(f.bytes for f in found) >= MEASURED_BYTES:
+        some.append(file)
+        if sum(f.bytes for f in some) >= MEASURED_BYTES:
             break
-    return found
+    return some
 
 
 @contextmanager

@@ -63,7 +63,7 @@ class Request:
     @cached_property
     def key(self) -> str:
         """What decides the target's content, but for the source's version: equal keys share a build."""
-        asked = [
+        parts = [
             self.kernel.adaptor.fingerprint,
             self.source.identity(self.spark),
             self.table_id,
@@ -71,7 +71,7 @@ class Request:
             self.columns.model_dump(exclude={"table", "version"}),
             self.settings.model_dump(include={"carry", "bad_rows", "layout", "encoding"}),
         ]
-        return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
     def at(self, version: int) -> Request:
         """The same from another version of the source."""
@@ -174,8 +174,8 @@ def _require_apart(request: Request) -> None:
     if request.target.is_same(request.quarantine, request.spark):
         raise AdaptorError(f"apply.target and apply.quarantine are both {request.target}; name another table")
     there = request.lists_bad and request.quarantine.exists(request.spark)
-    found = request.quarantine.properties(request.spark) if there else {}
-    if there and (not is_ours(found) or BUILD in found):
+    properties = request.quarantine.properties(request.spark) if there else {}
+    if there and (not is_ours(properties) or BUILD in properties):
         raise AdaptorError(f"{request.quarantine} is no quarantine that apply wrote; name another apply.quarantine")
 
 

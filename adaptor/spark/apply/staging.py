@@ -80,13 +80,13 @@ class Staging:
 
         It is over too when another build was published meanwhile, or changes were merged.
         """
-        found = self.log.snapshot()
-        if found.version < 0 or ABANDONED in found.properties:
+        unfinished = self.log.snapshot()
+        if unfinished.version < 0 or ABANDONED in unfinished.properties:
             return None
-        if _held(self._target.snapshot()) != found.properties.get(OVER):
+        if _held(self._target.snapshot()) != unfinished.properties.get(OVER):
             return None
-        self.definition = found.definition
-        return int(found.properties[VERSION])
+        self.definition = unfinished.definition
+        return int(unfinished.properties[VERSION])
 
     def begin(self, target: Definition, chunk_bytes: int, alone: bool) -> bool:
         """An empty build of `target`, `alone` for one chunk; False where another run has just begun one, or goes on."""
@@ -135,13 +135,13 @@ class Staging:
         else:
             transaction.commit({})
 
-    def _ours(self, found: Snapshot) -> Snapshot:
-        if found.properties.get(BUILD) != self._build or ABANDONED in found.properties:
+    def _ours(self, snapshot: Snapshot) -> Snapshot:
+        if snapshot.properties.get(BUILD) != self._build or ABANDONED in snapshot.properties:
             raise AdaptorError(
                 f"another run gave up this build of {self._location}, or began it anew; "
                 "when no other is at work, run apply again"
             )
-        return found
+        return snapshot
 
     def abandon(self) -> None:
         """Never go on with this build: the next run begins anew."""
@@ -171,12 +171,12 @@ class Staging:
     @property
     def rows(self) -> int:
         """Rows that were staged; `AdaptorError` where the session gathers no statistics."""
-        found = rows_of(self.files)
-        if found is None:
+        rows = rows_of(self.files)
+        if rows is None:
             raise AdaptorError(
                 "rows can't be counted without statistics; leave spark.databricks.delta.stats.collect on"
             )
-        return found
+        return rows
 
     def bad_rows(self) -> DataFrame | None:
         """`id, reason` of the bad rows of all chunks; None where there are none."""
@@ -185,8 +185,8 @@ class Staging:
 
     def _bad(self) -> Snapshot | None:
         """This build's bad rows: those of a build before stay until there are others, or VACUUM takes them."""
-        found = self.bad_log.snapshot()
-        return found if found.properties.get(BUILD) == self._build else None
+        snapshot = self.bad_log.snapshot()
+        return snapshot if snapshot.properties.get(BUILD) == self._build else None
 
     def require_whole(self) -> None:
         """Raise `AdaptorError` when files of the build are gone; nobody goes on with it then."""

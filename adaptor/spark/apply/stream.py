@@ -33,7 +33,7 @@ def apply_stream(request: Request, report: Progress) -> Outcome:
     if last == request.source.version:
         report(f"{request.target.where} holds {request.source} already: nothing to do")
         return Outcome(last, 0, {}, 0)
-    made = target.snapshot().properties[BUILD]
+    build_id = target.snapshot().properties[BUILD]
     merges: list[Outcome] = []
     failed: list[Exception] = []
 
@@ -52,7 +52,7 @@ def apply_stream(request: Request, report: Progress) -> Outcome:
         if version is not None:
             report(f"merging the changes up to version {version} into {request.target.where}")
             # A checkpoint that was lost counts its batches from 0 again, and a target that was restored is as it was.
-            once = f"stream of {made} after {held}, at {before.version}"
+            once = f"stream of {build_id} after {held}, at {before.version}"
             merges.append(merge_changes(request, new, (held, int(version)), (once, number)))
 
     # Delta cuts what there is into batches by files, also within a commit, whose rest would count as merged.
@@ -62,12 +62,12 @@ def apply_stream(request: Request, report: Progress) -> Outcome:
     reader = reader.option("maxFilesPerTrigger", MOST_FILES)
     changes = reader.load(request.source.path) if request.source.is_path else reader.table(request.source.identifier)
     writer = changes.writeStream.trigger(availableNow=True).foreachBatch(merge)
-    query = writer.option("checkpointLocation", f"{location}/_matryoshka/stream-{made}").start()
+    query = writer.option("checkpointLocation", f"{location}/_matryoshka/stream-{build_id}").start()
     try:
         query.awaitTermination()
     except StreamingQueryException as error:
-        found = failed[0] if failed else error
-        raise broken_feed(request, last, found) if is_lost(found) else found from error
+        cause = failed[0] if failed else error
+        raise broken_feed(request, last, cause) if is_lost(cause) else cause from error
     if not merges:
         report(f"no changes came; if {request.target.where} was restored, run once with apply.mode=incremental")
     return _together(merges, int(target.snapshot().properties[VERSION]))

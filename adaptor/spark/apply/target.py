@@ -133,9 +133,9 @@ def merged(before: Mapping[str, str], ours: Mapping[str, str], in_place: bool) -
     what it gave the staging table is that one's.
     """
     others = {key: value for key, value in before.items() if not key.startswith(OURS)}
-    asked = (*OURS, STATISTICS) if in_place else (*OURS, STATISTICS, MAPPING, MARKS)
+    ours_begin = (*OURS, STATISTICS) if in_place else (*OURS, STATISTICS, MAPPING, MARKS)
     kept = {STATISTICS} & set(others) if in_place else set()
-    return {**others, **{key: value for key, value in ours.items() if key.startswith(asked) and key not in kept}}
+    return {**others, **{key: value for key, value in ours.items() if key.startswith(ours_begin) and key not in kept}}
 
 
 def require_replaceable(request: Request, before: Mapping[str, str]) -> None:

@@ -29,15 +29,15 @@ class DeltaLog:
         """The table as it is now, or was. Raises what Delta raises for a version that is gone."""
         nothing = self._jvm.scala.Option.empty()
         if version is None:
-            found = self._log.update(False, nothing, nothing)
+            snapshot = self._log.update(False, nothing, nothing)
         else:
-            found = self._log.getSnapshotAt(version, nothing, nothing)
-        return self._wrapped(found)
+            snapshot = self._log.getSnapshotAt(version, nothing, nothing)
+        return self._wrapped(snapshot)
 
-    def _wrapped(self, found: Any) -> Snapshot:
+    def _wrapped(self, snapshot: Any) -> Snapshot:
         """The snapshot that was asked for last, with all that was read of it, where this is the same."""
-        if self._last is None or self._last._snapshot != found:
-            self._last = Snapshot(self._spark, self._log, found)
+        if self._last is None or self._last._snapshot != snapshot:
+            self._last = Snapshot(self._spark, self._log, snapshot)
         return self._last
 
     def start(self) -> Transaction:

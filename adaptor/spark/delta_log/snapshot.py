@@ -62,22 +62,24 @@ class Snapshot:
         known = [] if self.version < 0 else self._beside("allFiles")
         if known is None:
             listed = DataFrame(self._snapshot.allFiles().toDF(), self._spark).selectExpr("to_json(struct(*)) AS action")
-            found = [DataFile(action) for action in listed.toArrow()["action"].to_pylist()]
+            files = [DataFile(action) for action in listed.toArrow()["action"].to_pylist()]
         else:
-            found = [data_file(add) for add in known]
-        return sorted(found, key=lambda file: file.path)
+            files = [data_file(add) for add in known]
+        return sorted(files, key=lambda file: file.path)
 
     @cached_property
     def applications(self) -> dict[str, int] | None:
         """The last transaction of each application that committed; None where only Spark jobs could tell."""
         known = [] if self.version < 0 else self._beside("setTransactions")
-        return None if known is None else {str(found.appId()): int(found.version()) for found in known}
+        return (
+            None if known is None else {str(application.appId()): int(application.version()) for application in known}
+        )
 
     def _beside(self, what: str) -> list[Any] | None:
         """What Delta's checksum file, written with a version, says about it: it spares the jobs that read the log."""
         checksum = self._snapshot.checksumOpt()
-        found = getattr(checksum.get(), what)() if checksum.isDefined() else checksum
-        return items(found.get()) if found.isDefined() else None
+        value = getattr(checksum.get(), what)() if checksum.isDefined() else checksum
+        return items(value.get()) if value.isDefined() else None
 
     @property
     def rows(self) -> int | None:

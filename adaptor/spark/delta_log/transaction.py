@@ -63,11 +63,11 @@ class Transaction:
             "configuration": dict(definition.properties),
             "partitionColumns": list(definition.partitioned_by),
         }
-        made = action(self._jvm, "metaData", json.dumps(metadata))
+        metadata_action = action(self._jvm, "metaData", json.dumps(metadata))
         if self.before.version < 0:
-            self._transaction.updateMetadataForNewTable(made)
-        elif made.json() != self._transaction.metadata().json():
-            self._transaction.updateMetadata(made, False)
+            self._transaction.updateMetadataForNewTable(metadata_action)
+        elif metadata_action.json() != self._transaction.metadata().json():
+            self._transaction.updateMetadata(metadata_action, False)
 
     def write(self, rows: DataFrame) -> list[DataFile]:
         """Write `rows` as files of the table; they count once the transaction is committed."""

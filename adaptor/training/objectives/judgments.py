@@ -53,8 +53,8 @@ class SharedChange(nn.Module):
         """The start's maps, each followed by the change."""
         change = self.change.detach().cpu().numpy().astype(np.float32)
 
-        def changed(made: Map) -> Map:
-            return Map(made.weight + change @ made.weight, made.bias)
+        def changed(before: Map) -> Map:
+            return Map(before.weight + change @ before.weight, before.bias)
 
         own = self._start.own_query
         return Sides(changed(self._start.corpus), None if own is None else changed(own))
@@ -63,17 +63,17 @@ class SharedChange(nn.Module):
 class JudgmentObjective:
     """JudgmentObjective queries beside the unlabelled terms of `QueryLogObjective`, weighed by one knob."""
 
-    def __init__(self, corpus: Float32, made: MakeJudgmentObjective) -> None:
-        self._questions = QueryLogObjective(corpus, made.queries, made.teacher, made.dims, made.training)
+    def __init__(self, corpus: Float32, given: MakeJudgmentObjective) -> None:
+        self._questions = QueryLogObjective(corpus, given.queries, given.teacher, given.dims, given.training)
         self._docs = self._questions.docs
         self._asked = torch.tensor(self._questions.queries, device=self._docs.device)
-        self._labelled = np.array(sorted(made.judgments))
-        self._start = AffineSides(made.start, "two", made.training.temperature, len(made.dims)).requires_grad_(False)
+        self._labelled = np.array(sorted(given.judgments))
+        self._start = AffineSides(given.start, "two", given.training.temperature, len(given.dims)).requires_grad_(False)
         self._start.to(self._docs.device)
-        weight = torch.tensor(made.dims, device=self._docs.device) ** -0.5
+        weight = torch.tensor(given.dims, device=self._docs.device) ** -0.5
         self._weight = weight / weight.mean()  # (P,)
-        self._made = made
-        self.module = SharedChange(made.start, made.training.temperature, len(made.dims)).to(self._docs.device)
+        self._made = given
+        self.module = SharedChange(given.start, given.training.temperature, len(given.dims)).to(self._docs.device)
 
     def loss(self, draw: Generator) -> Tensor:
         """The loss of one batch of judged and of other queries."""

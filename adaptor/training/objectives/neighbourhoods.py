@@ -91,11 +91,11 @@ def nearest_rows(x: Tensor, k: int) -> Tensor:
     Searched within equal blocks of at most 50,000 rows, as in the paper: quadratic cost stays
     bounded.
     """
-    found, start = [], 0
+    parts, start = [], 0
     for block in x.tensor_split(-(-len(x) // NEIGHBOUR_BLOCK)):
         for first in range(0, len(block), 1024):
             scores = block[first : first + 1024] @ block.T
             scores.diagonal(first).fill_(-np.inf)
-            found.append(scores.topk(k).indices + start)
+            parts.append(scores.topk(k).indices + start)
         start += len(block)
-    return torch.cat(found)
+    return torch.cat(parts)

@@ -109,11 +109,11 @@ def log_temperature(temperature: float, prefixes: int) -> nn.Parameter:
 
 
 def _affine(start: Map) -> nn.Linear:
-    made = nn.Linear(start.width, start.out_width)
+    layer = nn.Linear(start.width, start.out_width)
     with torch.no_grad():
-        made.weight.copy_(torch.tensor(start.weight.T))
-        made.bias.copy_(torch.zeros(start.out_width) if start.bias is None else torch.tensor(start.bias))
-    return made
+        layer.weight.copy_(torch.tensor(start.weight.T))
+        layer.bias.copy_(torch.zeros(start.out_width) if start.bias is None else torch.tensor(start.bias))
+    return layer
 
 
 @torch.no_grad()

@@ -189,10 +189,10 @@ def _require_modules(context: SparkContext, processes: int) -> None:
 
         return [name for name in ("adaptor", "horovod", "torch") if find_spec(name) is None]
 
-    found = sorted(set(context.parallelize(range(processes), processes).flatMap(missing).collect()))
-    if found:
+    absent = sorted(set(context.parallelize(range(processes), processes).flatMap(missing).collect()))
+    if absent:
         raise AdaptorError(
-            f"the executors' Python ({context.pythonExec}) lacks {', '.join(found)}; install this environment "
+            f"the executors' Python ({context.pythonExec}) lacks {', '.join(absent)}; install this environment "
             "on every machine and set PYSPARK_PYTHON to its python"
         )
 

@@ -19,16 +19,16 @@ def choose(request: Request, source: Snapshot, table: Definition, location: str,
 
     `table` is what is written to, `location` where. Raises `AdaptorError` where `direct` is asked for and does not fit.
     """
-    asked = request.settings.engine
-    if asked not in ("auto", "direct"):
-        return asked
+    engine = request.settings.engine
+    if engine not in ("auto", "direct"):
+        return engine
     kept = StructType([field_of(source.schema, name) for name in request.kept])
     reason = direct.obstacle_to_reading(request, source) or obstacle_to_writing(request, kept, table)
-    if reason is None and asked == "auto" and not on_shared_folders(source.location, location):
+    if reason is None and engine == "auto" and not on_shared_folders(source.location, location):
         reason = "tasks have no credentials of their own for this file system; apply.engine=direct tries them anyway"
     if reason is None:
         return "direct"
-    if asked == "direct":
+    if engine == "direct":
         raise AdaptorError(f"apply.engine=direct does not fit {request.source}: {reason}; set apply.engine=auto")
     report(f"engine arrow, not direct: {reason}")
     return "arrow"

@@ -47,11 +47,11 @@ def obstacle_to_reading(request: Request, source: Snapshot) -> str | None:
     partitions = set(source.metadata["partitionColumns"]) & {*request.kept, request.columns.embedding}
     if partitions:
         return f"{', '.join(sorted(partitions))} stands in the folders' names, not in the files"
-    asked = {*request.kept, request.columns.embedding}
-    inside = sorted(asked - set(source.schema.names))
+    needed = {*request.kept, request.columns.embedding}
+    inside = sorted(needed - set(source.schema.names))
     if inside:
         return f"{', '.join(inside)} is a field of a struct"
-    odd = [field.name for field in source.schema if field.name in asked and READ_OTHERWISE & set(field.metadata)]
+    odd = [field.name for field in source.schema if field.name in needed and READ_OTHERWISE & set(field.metadata)]
     if odd:
         return f"column {odd[0]!r} has a default or a field id"
     if not isinstance(source.schema[request.columns.id].dataType, ID_TYPES):

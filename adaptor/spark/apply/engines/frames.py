@@ -34,14 +34,14 @@ def by_arrow(request: Request, rows: DataFrame, transaction: Transaction) -> Seq
     kernel = request.kernel
     _batches_for(kernel, rows)
     adapt = partial(_adapted, kernel, request.keeps_bad)
-    found = _with_id(request, rows).select("kept", "embedding")
+    inputs = _with_id(request, rows).select("kept", "embedding")
     folder, kept = transaction.before.location, rows.select("kept.*").schema
     if on_shared_folders(folder) and obstacle_to_writing(request, kept, transaction.definition) is None:
-        files = write_by_tasks(found, adapt, kept_schema(kept), kernel.schema, folder)
+        files = write_by_tasks(inputs, adapt, kept_schema(kept), kernel.schema, folder)
         transaction.add(files)
         return files
     schema = StructType([rows.schema["kept"], *nested_type(kernel)])
-    return transaction.write(_flat(found.mapInArrow(adapt, schema), kernel))
+    return transaction.write(_flat(inputs.mapInArrow(adapt, schema), kernel))
 
 
 def _adapted(kernel: Kernel, keep_bad: bool, batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:

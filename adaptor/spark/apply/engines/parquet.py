@@ -114,16 +114,16 @@ def batches(
         options = {"buffer_size": READ_BUFFER, "pre_buffer": False, "coerce_int96_timestamp_unit": "us"}
         with parquet.ParquetFile(source, **options) as file:
             try:
-                found = columns_of(file, table, reading)
+                names = columns_of(file, table, reading)
             except Unlike as why:
                 odd[split.path] = str(why)
                 continue
             groups = [number for number in range(file.num_row_groups) if _within(file.metadata, number, split)]
             if groups:
-                wanted = list(found.values())
-                for batch in file.iter_batches(rows, row_groups=groups, columns=wanted, use_threads=False):
+                columns_there = list(names.values())
+                for batch in file.iter_batches(rows, row_groups=groups, columns=columns_there, use_threads=False):
                     columns = [
-                        batch.column(found[name]) if name in found else pa.nulls(len(batch), kind)
+                        batch.column(names[name]) if name in names else pa.nulls(len(batch), kind)
                         for name, kind in table.items()
                     ]
                     yield pa.RecordBatch.from_arrays(columns, names=list(table))
@@ -196,7 +196,7 @@ class ParquetFile:
             self._fs.rm_file(path)
             return
         size = int(self._fs.size(path))
-        self.written.append(OutputFile(self._name, size, int(time.time() * 1000), self._stats.found()))
+        self.written.append(OutputFile(self._name, size, int(time.time() * 1000), self._stats.stored()))
 
 
 @dataclass
@@ -228,7 +228,7 @@ class Statistics:
             # Delta cuts long strings off and rounds them up; without bounds a file is always read, which is right.
             self.bounds[name] = None if isinstance(high, str) and max(map(len, both)) > LONGEST else both
 
-    def found(self) -> dict[str, Any]:
+    def stored(self) -> dict[str, Any]:
         """As Delta stores them in its log."""
         known = {name: both for name, both in self.bounds.items() if both is not None}
         return {

@@ -44,17 +44,17 @@ def columns_of(file: parquet.ParquetFile, table: dict[str, pa.DataType], reading
 
     Raises `Unlike` for what Spark might read otherwise, or refuse.
     """
-    names, found = file.schema_arrow.names, {}
+    names, columns = file.schema_arrow.names, {}
     for name, kind in table.items():
         same = [other for other in names if _same(other, name, reading.case_sensitive)]
         if len(same) > 1:
             raise Unlike(f"columns {' and '.join(map(repr, same))} could both be the table's {name!r}")
         if same:
             _require_alike(file, same[0], name, kind, reading)
-            found[name] = same[0]
-    if not found:
+            columns[name] = same[0]
+    if not columns:
         raise Unlike("it has none of the columns that are read")
-    return found
+    return columns
 
 
 def _same(one: str, other: str, case_sensitive: bool) -> bool:

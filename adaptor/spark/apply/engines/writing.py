@@ -60,10 +60,10 @@ def obstacle_to_writing(request: Request, kept: StructType, table: Definition) -
         return f"column {odd[0].name!r} is {odd[0].dataType.simpleString()}"
     if request.in_place:
         return "in place every column keeps what Delta knows of it"
-    asked = {key for key, value in table.properties.items() if key.startswith("delta.") and (key, value) != UNMAPPED}
-    asked = {key for key in asked if not key.startswith((*OURS, *HARMLESS))}
-    if asked:
-        return f"the target has {', '.join(sorted(asked))}"
+    foreign = {key for key, value in table.properties.items() if key.startswith("delta.") and (key, value) != UNMAPPED}
+    foreign = {key for key in foreign if not key.startswith((*OURS, *HARMLESS))}
+    if foreign:
+        return f"the target has {', '.join(sorted(foreign))}"
     others = any(set(field.metadata) - {"comment"} for field in table.schema) or table.partitioned_by
     if others or table.schema.names != [*kept.names, *request.kernel.schema.names]:
         return "the target's columns are not those that apply made"
