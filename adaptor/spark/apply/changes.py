@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 
 from py4j.protocol import Py4JError, Py4JJavaError
 from pyspark.errors import PySparkException
@@ -21,7 +22,7 @@ from adaptor.spark.apply.stamp import BUILD, VERSION, Stamp, is_ours
 from adaptor.spark.apply.target import MARKS, require_replaceable, stamp_of
 from adaptor.spark.causes import lost_files
 from adaptor.spark.columns import field_of
-from adaptor.spark.delta_log import Conflict, DeltaLog
+from adaptor.spark.delta_log import Conflict, DataFile, DeltaLog, Snapshot, Transaction
 from adaptor.spark.names import quoted
 from adaptor.spark.progress import Progress
 from adaptor.spark.row_checks import count_reasons, describe_reasons, legible
@@ -119,6 +120,19 @@ def held_version(request: Request, report: Callable[[str], None]) -> int | None:
     return last
 
 
+@dataclass(frozen=True)
+class MergePlan:
+    """Which rows of the target go, and which of the source come: read of both before anything is written."""
+
+    last: DataFrame  # of each changed id its last word
+    new: DataFrame  # rows of the source to adapt
+    summary: FeedSummary
+    near: list[DataFile]  # the target's files that may hold a changed id
+    old: DataFrame  # where in them the ids stand
+    replaced: int  # rows of the target that go
+    rows: int  # that the target has before
+
+
 def merge_changes(
     request: Request, changes: DataFrame, versions: tuple[int, int], once: tuple[str, int] | None
 ) -> Outcome:
@@ -130,7 +144,6 @@ def merge_changes(
     MERGE would read whole rows of every file that is touched. Vectors are read once, when they are
     adapted; ids say all the rest. Raises `AdaptorError` when another run merges meanwhile.
     """
-    since, version = versions
     log = _target(request)
     with ExitStack() as stack:
         last = stack.enter_context(_cached(last_words(request, changes)))
@@ -140,40 +153,53 @@ def merge_changes(
         try:
             _switch_on_marks(request, log)
             transaction = log.start()
-            before = transaction.before
-            stamp = Stamp.from_properties(before.properties)
-            if stamp is None or stamp.version != since or (once and transaction.seen(*once)):
+            stamp = Stamp.from_properties(transaction.before.properties)
+            if stamp is None or stamp.version != versions[0] or (once and transaction.seen(*once)):
                 raise _meanwhile(request)
-            rows = before.rows
-            if rows is None:
-                raise AdaptorError(
-                    f"{request.target.where} has files without statistics, so its rows can't be counted; "
-                    "run once with apply.mode=full and apply.rebuild=true"
-                )
-            near = [
-                f for f in before.files if summary.ids and f.may_hold(request.columns.id, summary.low, summary.high)
-            ]
-            old = stack.enter_context(_cached(_places(request, before.read(near), last)))
-            replaced = _one_each(request, old)
-            transaction.define(before.definition.having({VERSION: str(version)}))
-            files = by_arrow(request, new.coalesce(_files(request, summary)), transaction)
-            written = sum(file.rows or 0 for file in files)
-            some_bad = request.keeps_bad or written < summary.there
-            bad = stack.enter_context(_cached(bad_rows(request.kernel, new))) if some_bad else None
-            counted = {} if bad is None else count_reasons(bad)
-            if counted:
-                request.require_width()
-            _require_no_bad_changes(request, counted)
-            if request.lists_bad:
-                _merge_quarantine(request, last, bad, f"merge after {since} into {before.version}", version)
-            _require_counts(request.at(version), rows - replaced + written)
-            removed = 0 if summary.there == summary.ids else old.where("NOT there").count()
-            if bad is not None and not request.keeps_bad:
-                removed += old.join(bad, "id", "left_semi").count()
-            transaction.remove_rows(old.select("file", "row"), near)
-            transaction.commit(stamp_of(request.at(version)).to_properties())
+            plan = _plan(request, transaction.before, last, new, summary, stack)
+            return _commit(request, transaction, plan, versions, stack)
         except Conflict as error:
             raise _meanwhile(request) from error
+
+
+def _plan(
+    request: Request, before: Snapshot, last: DataFrame, new: DataFrame, summary: FeedSummary, stack: ExitStack
+) -> MergePlan:
+    """Look up where the changed ids stand in the target."""
+    if before.rows is None:
+        raise AdaptorError(
+            f"{request.target.where} has files without statistics, so its rows can't be counted; "
+            "run once with apply.mode=full and apply.rebuild=true"
+        )
+    low, high = summary.low, summary.high
+    near = [file for file in before.files if summary.ids and file.may_hold(request.columns.id, low, high)]
+    old = stack.enter_context(_cached(_places(request, before.read(near), last)))
+    return MergePlan(last, new, summary, near, old, _one_each(request, old), before.rows)
+
+
+def _commit(
+    request: Request, transaction: Transaction, plan: MergePlan, versions: tuple[int, int], stack: ExitStack
+) -> Outcome:
+    """Adapt the new rows and write them, then the bad ones to the quarantine, and commit all that to the target."""
+    since, version = versions
+    before, summary = transaction.before, plan.summary
+    transaction.define(before.definition.having({VERSION: str(version)}))
+    files = by_arrow(request, plan.new.coalesce(_files(request, summary)), transaction)
+    written = sum(file.rows or 0 for file in files)
+    some_bad = request.keeps_bad or written < summary.there
+    bad = stack.enter_context(_cached(bad_rows(request.kernel, plan.new))) if some_bad else None
+    counted = {} if bad is None else count_reasons(bad)
+    if counted:
+        request.require_width()
+    _require_no_bad_changes(request, counted)
+    if request.lists_bad:
+        _merge_quarantine(request, plan.last, bad, f"merge after {since} into {before.version}", version)
+    _require_counts(request.at(version), plan.rows - plan.replaced + written)
+    removed = 0 if summary.there == summary.ids else plan.old.where("NOT there").count()
+    if bad is not None and not request.keeps_bad:
+        removed += plan.old.join(bad, "id", "left_semi").count()
+    transaction.remove_rows(plan.old.select("file", "row"), plan.near)
+    transaction.commit(stamp_of(request.at(version)).to_properties())
     return Outcome(version, written, counted, sum(counted.values()) if request.lists_bad else 0, removed=removed)
 
 
@@ -262,7 +288,8 @@ def _one_each(request: Request, old: DataFrame) -> int:
 def _merge_quarantine(request: Request, last: DataFrame, bad: DataFrame | None, merge: str, version: int) -> None:
     """Changed rows leave the quarantine, or come into it, or stay with their new reason.
 
-    `merge` is what runs have in common that merge at once, `version` the source's that this one merges up to.
+    `merge` is an id shared by concurrent merges that start from the same version of the target; `version` is the
+    version of the source up to which this one merges.
     """
     if bad is not None:
         make_table(request.spark, request.quarantine, BAD_ROWS, stamp_of(request).to_properties())

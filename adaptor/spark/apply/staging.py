@@ -57,8 +57,8 @@ class Staging:
     """The build of one key: `rows` of the target, and `bad` rows with their reasons.
 
     The last chunk's rows have no commit of their own, they come with what is published: a build of
-    one chunk has no staging table. Several runs may share a build; one that was begun anew by
-    another is no longer theirs.
+    one chunk has no staging table. Several runs may share a build. If another run restarts the build, this run
+    must stop.
     """
 
     def __init__(self, spark: SparkSession, location: str, key: str) -> None:
