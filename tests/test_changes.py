@@ -252,7 +252,7 @@ def test_a_carried_column_of_another_type(bench):
 def test_an_unfinished_build_that_changes_have_overtaken(bench, monkeypatch):
     bench.apply("nested", mode="incremental")
     with monkeypatch.context() as patched:
-        patched.setattr("adaptor.spark.apply.staging.Staging.publish", lambda *_: 1 / 0)
+        patched.setattr("adaptor.spark.apply.builds.Build.publish", lambda *_: 1 / 0)
         bench.sql("UPDATE docs SET title = 'older' WHERE id = 'd001'")
         with pytest.raises(ZeroDivisionError):
             bench.apply("nested", chunk_bytes=1)

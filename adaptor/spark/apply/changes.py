@@ -12,12 +12,12 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from adaptor.errors import AdaptorError
+from adaptor.spark.apply.builds import BAD_ROWS
 from adaptor.spark.apply.engines.direct import UNIT_BYTES
 from adaptor.spark.apply.engines.frames import bad_rows, by_arrow
 from adaptor.spark.apply.feed import FeedSummary, last_words, look_at, new_rows
-from adaptor.spark.apply.full import Outcome, build
+from adaptor.spark.apply.full import Outcome, apply_full
 from adaptor.spark.apply.request import Request
-from adaptor.spark.apply.staging import BAD_ROWS
 from adaptor.spark.apply.stamp import BUILD, VERSION, Stamp, is_ours
 from adaptor.spark.apply.target import MARKS, require_replaceable, stamp_of
 from adaptor.spark.causes import lost_files
@@ -39,7 +39,7 @@ def apply_changes(request: Request, report: Progress) -> Outcome:
     """
     last = held_version(request, report)
     if last is None:
-        return build(request, report)
+        return apply_full(request, report)
     now = int(request.source.version or 0)
     if now == last:
         report(f"{request.target.where} holds {request.source} already: nothing to do")

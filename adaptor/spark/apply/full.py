@@ -11,11 +11,12 @@ from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 
 from adaptor.errors import AdaptorError
+from adaptor.spark.apply.builds import BAD_ROWS, Build, Site
+from adaptor.spark.apply.chunks import Chunk, cut
 from adaptor.spark.apply.engines import ENGINES
 from adaptor.spark.apply.engines.choice import choose
 from adaptor.spark.apply.request import Request
-from adaptor.spark.apply.staging import BAD_ROWS, Chunk, Staging, cut
-from adaptor.spark.apply.stamp import CHUNK_BYTES, VERSION, Stamp
+from adaptor.spark.apply.stamp import VERSION, Stamp
 from adaptor.spark.apply.target import (
     require_replaceable,
     stamp_of,
@@ -23,7 +24,7 @@ from adaptor.spark.apply.target import (
     target_location,
 )
 from adaptor.spark.causes import lost_files, require_files
-from adaptor.spark.delta_log import Conflict, DeltaLog, Snapshot
+from adaptor.spark.delta_log import Conflict, DeltaLog, Snapshot, Transaction
 from adaptor.spark.progress import Progress
 from adaptor.spark.row_checks import count_reasons, describe_reasons
 from adaptor.spark.tables import require_rows, write_table
@@ -42,7 +43,7 @@ class Outcome:
     removed: int = 0
 
 
-def build(request: Request, report: Progress) -> Outcome:
+def apply_full(request: Request, report: Progress) -> Outcome:
     """Write every row of the source at its version and publish; goes on with a build that was cut off.
 
     Raises `AdaptorError` when the target may not be replaced, when bad rows are not allowed, when
@@ -57,9 +58,9 @@ def build(request: Request, report: Progress) -> Outcome:
             report(f"{request.target.where} holds {request.source} by this artifact already: nothing to do")
             return Outcome(int(before.properties[VERSION]), 0, {}, 0)
     try:
-        request, staging = _begin(request, location, report)
-        with _giving_up_lost_files(request, staging):
-            return _build(request, staging, location, report)
+        request, build = _begin(request, location, report)
+        with _giving_up_lost_files(request, build):
+            return _write(request, build, location, report)
     except (PySparkException, Py4JError, OSError) as error:
         if "No space left on device" in str(error):
             raise AdaptorError(
@@ -77,14 +78,14 @@ def _holds(target: Snapshot, request: Request) -> bool:
 
 
 @contextmanager
-def _giving_up_lost_files(request: Request, staging: Staging) -> Iterator[None]:
+def _giving_up_lost_files(request: Request, build: Build) -> Iterator[None]:
     """Give the build up, and say so, where files that it reads are no longer there."""
     try:
         yield
     except (PySparkException, Py4JError, OSError) as error:
         if not lost_files(error):
             raise
-        staging.abandon()
+        build.abandon()
         by_config = request.columns.version is not None
         newest = DeltaLog(request.spark, request.source.location(request.spark)).snapshot().version
         if by_config or newest == request.source.version:  # beginning anew would read the same
@@ -95,21 +96,20 @@ def _giving_up_lost_files(request: Request, staging: Staging) -> Iterator[None]:
         ) from error
 
 
-def _begin(request: Request, location: str, report: Callable[[str], None]) -> tuple[Request, Staging]:
-    """The staging of this request: of an unfinished build, with the version it began with, or a new one."""
-    staging = Staging(request.spark, location, request.key)
+def _begin(request: Request, location: str, report: Callable[[str], None]) -> tuple[Request, Build]:
+    """The build of this request: an unfinished one, with the version of the source it began with, or a new one."""
+    site = Site(request.spark, location, request.key)
     fixed = request.columns.version is not None or request.in_place
     while True:
-        version = staging.join()
-        if version is not None and (version == request.source.version or not fixed):
-            if version != request.source.version:
-                report(
-                    f"going on with the build of version {version}; the source is at {request.source.version} by now"
-                )
-            return request.at(version), staging
+        now, build = request.source.version, site.unfinished()
+        if build is not None and (build.source_version == now or not fixed):
+            if build.source_version != now:
+                report(f"going on with the build of version {build.source_version}; the source is at {now} by now")
+            return request.at(build.source_version), build
         source, size = request.snapshot(), chunk_bytes(request)
-        if staging.begin(target_definition(request, source), size, alone=len(cut(source.files, size)) <= 1):
-            return request, staging
+        new = site.begin(target_definition(request, source), size, single=len(cut(source.files, size)) <= 1)
+        if new is not None:
+            return request, new
 
 
 def chunk_bytes(request: Request) -> int:
@@ -117,86 +117,90 @@ def chunk_bytes(request: Request) -> int:
     return request.settings.chunk_bytes or ROUNDS * request.spark.sparkContext.defaultParallelism * SLOT_BYTES
 
 
-def _build(request: Request, staging: Staging, location: str, report: Progress) -> Outcome:
+def _write(request: Request, build: Build, location: str, report: Progress) -> Outcome:
+    """Write every chunk that is not there yet, check the counts, and publish."""
     source = request.snapshot()
-    engine = choose(request, source, staging.definition, location, report)
-    chunks = cut(source.files, int(staging.definition.properties[CHUNK_BYTES]))
+    engine = choose(request, source, build.definition, location, report)
+    chunks = cut(source.files, build.chunk_bytes)
     total = source.rows if request.columns.where is None else None
     report(
         f"writing {total or 'some'} rows of {request.source} to {request.target}, engine {engine}, {len(chunks)} chunks"
     )
     with report.rows(total) as count:
         for chunk in chunks:
-            seen = _write_chunk(request, source, chunk, staging, engine, last=chunk is chunks[-1])
+            seen, transaction = _write_chunk(request, source, chunk, build, engine, last=chunk is chunks[-1])
+            if transaction is not None:
+                build = build.with_last(transaction)
             count.advance(chunk.rows or seen or 0, new=seen is not None)
-    staging.require_whole()
-    listed = staging.bad_rows()
+    build.require_whole()
+    listed = build.bad_rows()
     bad_rows = {} if listed is None else count_reasons(listed)
-    _require_allowed_rows(request, bad_rows, staging)
-    rows, bad = staging.rows, sum(bad_rows.values())
-    quarantined = bad if request.lists_bad else 0
+    _require_allowed_rows(request, bad_rows, build)
+    rows, bad = build.rows, sum(bad_rows.values())
     if total is None:
         total = request.count(source)
     if not total:
-        staging.abandon()
+        build.abandon()
         require_rows(request.source.read(request.spark), request.columns.where, request.source)
     if rows + (0 if request.keeps_bad else bad) != total:
-        staging.abandon()
+        build.abandon()
         raise AdaptorError(
             f"{request.source} has {total} rows, but {rows} were written and {bad} are bad; "
             f"{request.target} is as it was: run apply again"
         )
-    if not staging.published:  # else what it holds by now, and the quarantine with it, may be newer
+    if not build.published:  # else what it holds by now, and the quarantine with it, may be newer
         note = stamp_of(request).to_properties()
-        _quarantine(request, staging, note)
-        staging.publish(request.in_place, note, partial(require_replaceable, request))
-    return Outcome(int(request.source.version or 0), rows, bad_rows, quarantined)
+        _quarantine(request, build, note)
+        build.publish(request.in_place, note, partial(require_replaceable, request))
+    return Outcome(int(request.source.version or 0), rows, bad_rows, bad if request.lists_bad else 0)
 
 
 def _write_chunk(
-    request: Request, source: Snapshot, chunk: Chunk, staging: Staging, engine: str, last: bool
-) -> int | None:
-    """How many rows it read; None where another run has written it already."""
+    request: Request, source: Snapshot, chunk: Chunk, build: Build, engine: str, last: bool
+) -> tuple[int | None, Transaction | None]:
+    """How many rows it read, None where another run has written it already; of the `last` the open transaction."""
     while True:
-        transaction = staging.started(chunk)
+        transaction = build.start(chunk)
         if transaction is None:
-            return None
+            return None, None
         try:
-            seen = ENGINES[engine](request, source, chunk, staging, transaction)
-            _require_good(request, staging, chunk)
-            staging.finish(transaction, last)
-            return seen
+            seen = ENGINES[engine](request, source, chunk, build, transaction)
+            _require_good(request, build, chunk)
+            if last:
+                return seen, transaction
+            transaction.commit({})
+            return seen, None
         except Conflict:  # another run wrote this chunk meanwhile, or was just the first to list bad rows
             continue
 
 
-def _require_good(request: Request, staging: Staging, chunk: Chunk) -> None:
+def _require_good(request: Request, build: Build, chunk: Chunk) -> None:
     """`AdaptorError` where bad rows are not allowed, and where the first chunk's come of a wrong artifact."""
     first = chunk.number == 0
-    if (first or request.settings.bad_rows == "fail") and (bad := staging.bad_rows()) is not None:
+    if (first or request.settings.bad_rows == "fail") and (bad := build.bad_rows()) is not None:
         if first:
             try:
                 request.require_width()
             except AdaptorError:
-                staging.abandon()
+                build.abandon()
                 raise
-        _require_allowed_rows(request, count_reasons(bad), staging)
+        _require_allowed_rows(request, count_reasons(bad), build)
 
 
-def _require_allowed_rows(request: Request, bad_rows: Mapping[str, int], staging: Staging) -> None:
+def _require_allowed_rows(request: Request, bad_rows: Mapping[str, int], build: Build) -> None:
     if bad_rows and request.settings.bad_rows == "fail":
-        staging.abandon()
+        build.abandon()
         raise AdaptorError(
             f"{request.source} holds bad rows ({describe_reasons(bad_rows)}); "
             "mend them, or set apply.bad_rows to quarantine or null"
         )
 
 
-def _quarantine(request: Request, staging: Staging, note: Mapping[str, str]) -> None:
+def _quarantine(request: Request, build: Build, note: Mapping[str, str]) -> None:
     """Write the bad rows to their table, or take those of an earlier run out of it."""
     if not request.lists_bad:
         return
-    bad = staging.bad_rows()
+    bad = build.bad_rows()
     if bad is not None or request.quarantine.exists(request.spark):
         empty = request.spark.createDataFrame([], BAD_ROWS)
         try:

@@ -10,7 +10,7 @@ from pyspark.sql import SparkSession
 from adaptor.config import Config
 from adaptor.layout import bytes_of
 from adaptor.spark.apply.changes import apply_changes
-from adaptor.spark.apply.full import Outcome, build
+from adaptor.spark.apply.full import Outcome, apply_full
 from adaptor.spark.apply.request import Request, open_request, require_writable
 from adaptor.spark.apply.stream import apply_stream
 from adaptor.spark.apply.target import make_view
@@ -21,7 +21,7 @@ from adaptor.spark.session import Clock
 from adaptor.spark.tables import TableRef
 
 MODES: dict[str, Callable[[Request, Progress], Outcome]] = {
-    "full": build,
+    "full": apply_full,
     "incremental": apply_changes,
     "stream": apply_stream,
 }

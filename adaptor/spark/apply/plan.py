@@ -11,11 +11,12 @@ from pyspark.sql import SparkSession
 
 from adaptor.config import Config
 from adaptor.layout import bytes_of
+from adaptor.spark.apply.builds import Build, Site
+from adaptor.spark.apply.chunks import Chunk, cut
 from adaptor.spark.apply.engines import ENGINES
 from adaptor.spark.apply.engines.choice import choose
 from adaptor.spark.apply.full import chunk_bytes
 from adaptor.spark.apply.request import Request, open_request, require_writable
-from adaptor.spark.apply.staging import Chunk, Staging, cut
 from adaptor.spark.apply.target import target_definition
 from adaptor.spark.causes import named_causes
 from adaptor.spark.delta_log import DataFile, Snapshot
@@ -63,13 +64,13 @@ def _measured(request: Request, config: Config, report: Callable[[str], None]) -
     location = request.target.location(spark) if there else config.sample.folder
     measured = _some(source.files)
     report(f"measuring {len(measured)} of {len(source.files)} files")
-    with _scratch(request, source, f"{as_url(config.sample.folder).rstrip('/')}/plan-{uuid4().hex}") as staging:
-        engine = choose(request, source, staging.definition, location, report)
+    with _scratch(request, source, f"{as_url(config.sample.folder).rstrip('/')}/plan-{uuid4().hex}") as build:
+        engine = choose(request, source, build.definition, location, report)
         chunk = Chunk(0, tuple(measured))
-        transaction = staging.started(chunk)
+        transaction = build.start(chunk)
         assert transaction is not None  # nobody else writes there
         clock = Clock(spark)
-        seen = ENGINES[engine](request, source, chunk, staging, transaction)
+        seen = ENGINES[engine](request, source, chunk, build, transaction)
         seconds = clock.task_seconds()
     rows = request.count(source)
     hours = seconds / max(seen, 1) * rows / 3600
@@ -100,11 +101,12 @@ def _some(files: list[DataFile]) -> list[DataFile]:
 
 
 @contextmanager
-def _scratch(request: Request, source: Snapshot, folder: str) -> Iterator[Staging]:
+def _scratch(request: Request, source: Snapshot, folder: str) -> Iterator[Build]:
     """A build that nobody publishes."""
-    staging = Staging(request.spark, folder, request.key)
+    site = Site(request.spark, folder, request.key)
     try:
-        staging.begin(target_definition(request, source), 1, alone=True)
-        yield staging
+        build = site.begin(target_definition(request, source), 1, single=True)
+        assert build is not None  # nobody else knows this folder
+        yield build
     finally:
-        staging.delete()
+        site.delete()

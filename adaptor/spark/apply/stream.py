@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from adaptor.spark.apply.changes import broken_feed, held_version, is_lost, merge_changes
-from adaptor.spark.apply.full import Outcome, build
+from adaptor.spark.apply.full import Outcome, apply_full
 from adaptor.spark.apply.request import Request
 from adaptor.spark.apply.stamp import BUILD, VERSION
 from adaptor.spark.delta_log import DeltaLog
@@ -27,7 +27,7 @@ def apply_stream(request: Request, report: Progress) -> Outcome:
     """
     last = held_version(request, report)
     if last is None:
-        return build(request, report)
+        return apply_full(request, report)
     location = request.target.location(request.spark)
     target = DeltaLog(request.spark, location)
     if last == request.source.version:

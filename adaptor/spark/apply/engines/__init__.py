@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+from adaptor.spark.apply.builds import Build
+from adaptor.spark.apply.chunks import Chunk
 from adaptor.spark.apply.engines import direct
 from adaptor.spark.apply.engines.frames import by_arrow, by_udf, write_frame
 from adaptor.spark.apply.request import Request
-from adaptor.spark.apply.staging import Chunk, Staging
 from adaptor.spark.delta_log import Snapshot, Transaction
 
-Engine = Callable[[Request, Snapshot, Chunk, Staging, Transaction], int]
+Engine = Callable[[Request, Snapshot, Chunk, Build, Transaction], int]
 """Write a chunk in a transaction of the staging table, and commit its bad rows; how many rows it read."""
 
 ENGINES: dict[str, Engine] = {

@@ -14,12 +14,13 @@ from pyspark.sql.pandas.types import to_arrow_type
 from pyspark.sql.types import ByteType, IntegerType, LongType, ShortType, StringType
 
 from adaptor.errors import AdaptorError
+from adaptor.spark.apply.builds import Build
+from adaptor.spark.apply.chunks import Chunk
 from adaptor.spark.apply.engines.frames import by_arrow, write_frame
 from adaptor.spark.apply.engines.parquet import Output, Split, adapt_splits
 from adaptor.spark.apply.engines.reading import Reading
 from adaptor.spark.apply.engines.writing import added, kept_schema
 from adaptor.spark.apply.request import Request
-from adaptor.spark.apply.staging import Chunk, Staging
 from adaptor.spark.columns import field_of
 from adaptor.spark.delta_log import DataFile, Snapshot, Transaction
 from adaptor.spark.task_gpu import task_device
@@ -59,13 +60,13 @@ def obstacle_to_reading(request: Request, source: Snapshot) -> str | None:
     return None
 
 
-def write(request: Request, source: Snapshot, chunk: Chunk, staging: Staging, transaction: Transaction) -> int:
+def write(request: Request, source: Snapshot, chunk: Chunk, build: Build, transaction: Transaction) -> int:
     """Write a chunk's files by its tasks; files with deletion vectors, and odd ones, go through Spark beside them.
 
     Raises `AdaptorError` where a file is odd and no other engine was allowed.
     """
     plain = [file for file in chunk.files if not file.has_deletions]
-    outputs = _run(request, source, plain, staging) if plain else []
+    outputs = _run(request, source, plain, build) if plain else []
     odd = {path: why for output in outputs for path, why in output.odd.items()}
     if odd and request.settings.engine == "direct":
         path = min(odd)
@@ -77,17 +78,17 @@ def write(request: Request, source: Snapshot, chunk: Chunk, staging: Staging, tr
     rest = [file for file in chunk.files if file.has_deletions or _whole(source.location, file) in odd]
     if rest:
         part = Chunk(chunk.number, tuple(rest))
-        seen += write_frame(by_arrow, request, source, part, staging, transaction)
+        seen += write_frame(by_arrow, request, source, part, build, transaction)
     transaction.add([added(written) for output in outputs for written in output.good])
     bad_files = [added(written) for output in outputs for written in output.bad]
-    bad_transaction = staging.started_bad(chunk) if bad_files else None
+    bad_transaction = build.start_bad(chunk) if bad_files else None
     if bad_transaction is not None:
         bad_transaction.add(bad_files)
         bad_transaction.commit({})
     return seen
 
 
-def _run(request: Request, source: Snapshot, files: Sequence[DataFile], staging: Staging) -> list[Output]:
+def _run(request: Request, source: Snapshot, files: Sequence[DataFile], build: Build) -> list[Output]:
     context = request.spark.sparkContext
     units = list(_units(source.location, files, _unit_bytes(files, context.defaultParallelism)))
     job = partial(
@@ -97,8 +98,8 @@ def _run(request: Request, source: Snapshot, files: Sequence[DataFile], staging:
         request.columns.embedding,
         kept_schema(field_of(source.schema, name) for name in request.kept),
         request.keeps_bad,
-        staging.log.path,
-        staging.bad_log.path,
+        build.site.log.path,
+        build.site.bad_log.path,
         reading=_reading(request, source),
     )
     return context.parallelize(units, len(units)).map(lambda unit: job(unit, device=task_device())).collect()

@@ -12,10 +12,11 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
 
 from adaptor.encode.kernel import Kernel
+from adaptor.spark.apply.builds import Build
+from adaptor.spark.apply.chunks import Chunk
 from adaptor.spark.apply.engines.parquet import with_null_ids
 from adaptor.spark.apply.engines.writing import kept_schema, obstacle_to_writing, on_shared_folders, write_by_tasks
 from adaptor.spark.apply.request import Request
-from adaptor.spark.apply.staging import Chunk, Staging
 from adaptor.spark.delta_log import DataFile, Snapshot, Transaction
 from adaptor.spark.names import quoted
 from adaptor.spark.row_checks import legible
@@ -98,7 +99,7 @@ def _flat(adapted: DataFrame, kernel: Kernel) -> DataFrame:
 
 
 def write_frame(
-    write: Write, request: Request, source: Snapshot, chunk: Chunk, staging: Staging, transaction: Transaction
+    write: Write, request: Request, source: Snapshot, chunk: Chunk, build: Build, transaction: Transaction
 ) -> int:
     """Write a chunk's rows in `transaction`, commit its bad ones; how many rows there were.
 
@@ -108,7 +109,7 @@ def write_frame(
     seen = chunk.rows if request.columns.where is None and chunk.rows is not None else rows.count()
     written = sum(file.rows or 0 for file in write(request, rows, transaction))
     if request.keeps_bad or written < seen:
-        bad_transaction = staging.started_bad(chunk)
+        bad_transaction = build.start_bad(chunk)
         if bad_transaction is not None:
             # Text first: an id may be of a type that Arrow does not take.
             bad = bad_rows(request.kernel, rows.withColumn("id", legible(rows, "id").cast("string")))

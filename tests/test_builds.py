@@ -5,7 +5,7 @@ from applying import Bench, vectors
 from processes import committed
 
 from adaptor import AdaptorError
-from adaptor.spark.apply.staging import Staging
+from adaptor.spark.apply.builds import Build
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def test_bad_rows_of_a_build_before_that_were_vacuumed(bench, chunk_bytes):
 
 def test_two_builds_of_one_chunk_at_once(bench, monkeypatch):
     """The second to publish finds that the first has published the same, bad rows too."""
-    publish, other = Staging.publish, []
+    publish, other = Build.publish, []
 
     def after_another(*args):
         if not other:
@@ -84,7 +84,7 @@ def test_two_builds_of_one_chunk_at_once(bench, monkeypatch):
             other.append(bench.apply("nested"))
         return publish(*args)
 
-    monkeypatch.setattr(Staging, "publish", after_another)
+    monkeypatch.setattr(Build, "publish", after_another)
     applied = bench.apply("nested")
     assert (applied.written, applied.bad_rows) == (other[1].written, other[1].bad_rows)
     assert (applied.written, sum(applied.bad_rows.values())) == (100, 3)
@@ -94,18 +94,18 @@ def test_two_builds_of_one_chunk_at_once(bench, monkeypatch):
 
 def test_a_slow_run_leaves_alone_what_came_after_the_build_that_it_shares(bench, monkeypatch):
     """Another run has published it, and merged a bad row since: it stays in the quarantine."""
-    whole, others = Staging.require_whole, []
+    whole, others = Build.require_whole, []
 
-    def after_others(staging):
+    def after_others(build):
         if not others:
             others.append(None)
             bench.apply("nested")
             bench.sql("ALTER TABLE docs SET TBLPROPERTIES ('delta.enableChangeDataFeed' = 'true')")
             bench.sql("UPDATE docs SET embedding = NULL WHERE id = 'd007'")
             others.append(bench.apply("nested", mode="incremental"))
-        whole(staging)
+        whole(build)
 
-    monkeypatch.setattr(Staging, "require_whole", after_others)
+    monkeypatch.setattr(Build, "require_whole", after_others)
     bench.apply("nested")
     assert others[1].bad_rows == {"null": 1}
     assert [row.id for row in bench.rows("nested_quarantine")] == ["d007", "d100", "d101", "d102"]
@@ -114,7 +114,7 @@ def test_a_slow_run_leaves_alone_what_came_after_the_build_that_it_shares(bench,
 
 def test_a_build_of_one_chunk_whose_bad_rows_are_gone_begins_anew(bench):
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Staging, "publish", lambda *_: 1 / 0)
+        patched.setattr(Build, "publish", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             bench.apply("nested")
     for file in bench.folder.glob("nested/staging-*-bad/*.parquet"):
