@@ -13,7 +13,8 @@ from synthetic import clustered
 
 from adaptor import AdaptorError
 from adaptor.encode.kernel import Kernel
-from adaptor.spark.apply.engines.parquet import Split, Statistics, adapt_splits
+from adaptor.spark.apply.engines import parquet as parquet_files
+from adaptor.spark.apply.engines.parquet import Split, adapt_splits
 
 
 @pytest.fixture
@@ -185,14 +186,28 @@ def test_files_are_neither_too_small_nor_too_many(bench):
     assert len(found.inputFiles()) == 1
 
 
-def test_bounds_are_exact_or_not_there():
-    stats = Statistics()
-    for texts in (["b", None], ["a" * 40, "c"], ["d"]):
-        numbers = list(range(len(texts)))
-        stats.add(pa.RecordBatch.from_pydict({"text": pa.array(texts), "number": numbers}), ["text", "number"])
-    assert stats.found() == {
+def test_bounds_are_exact_or_not_there(tmp_path, monkeypatch):
+    """Three row groups; texts that Delta or the footer would cut off have no bounds, nor have those of other bytes."""
+    monkeypatch.setattr(parquet_files, "GROUP_BYTES", 1)
+    groups = {
+        "text": [["b", None], ["a" * 40, "c"], ["d"]],
+        "word": [["b", None], ["ä", "c"], ["d"]],
+        "page": [["b", None], ["z" * 5000, "c"], ["d"]],
+        "latin": [[b"b", None], [b"\xff", b"c"], [b"d"]],
+        "number": [[3, 1], [2, -2], [7]],
+        "flag": [[True, False], [True, None], [True]],
+        "nothing": [[None, None], [None, None], [None]],
+    }
+    kinds = {"number": pa.int64(), "flag": pa.bool_(), "nothing": pa.int32()}
+    schema = pa.schema([(name, kinds.get(name, pa.string())) for name in groups])
+    with parquet_files.ParquetFile(str(tmp_path), schema, schema.names) as file:
+        for number in range(3):
+            columns = [pa.array(groups[field.name][number], kinds.get(field.name, pa.binary())) for field in schema]
+            columns = [column.view(field.type) for column, field in zip(columns, schema)]
+            file.write(pa.RecordBatch.from_arrays(columns, schema=schema))
+    assert file.written[0].stats == {
         "numRecords": 5,
-        "minValues": {"number": 0},
-        "maxValues": {"number": 1},
-        "nullCount": {"text": 1, "number": 0},
+        "minValues": {"word": "b", "number": -2},
+        "maxValues": {"word": "ä", "number": 7},
+        "nullCount": {"text": 1, "word": 1, "page": 1, "latin": 1, "number": 0, "flag": 1, "nothing": 5},
     }

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 from uuid import uuid4
 
@@ -147,14 +148,13 @@ class ParquetFile:
         self._writer: parquet.ParquetWriter | None = None
         self._sink: Any = None
         self._gathered: list[pa.RecordBatch] = []
-        self._stats = Statistics()
+        self._footers: list[parquet.FileMetaData] = []
         self.written: list[OutputFile] = []
 
     def write(self, rows: pa.RecordBatch) -> None:
         """Append rows; as many as `GROUP_BYTES` become a row group."""
         if not len(rows):
             return
-        self._stats.add(rows, self._plain)
         self._gathered.append(rows)
         if sum(batch.nbytes for batch in self._gathered) >= GROUP_BYTES:
             self._write_group()
@@ -170,6 +170,7 @@ class ParquetFile:
                 compression="snappy",
                 use_dictionary=self._plain,
                 write_statistics=self._plain,
+                metadata_collector=self._footers,
                 coerce_timestamps="us",  # what is said of the file goes into it with Arrow's schema only
             )
         group = pa.Table.from_batches(self._gathered)
@@ -196,44 +197,39 @@ class ParquetFile:
             self._fs.rm_file(path)
             return
         size = int(self._fs.size(path))
-        self.written.append(OutputFile(self._name, size, int(time.time() * 1000), self._stats.stored()))
+        stats = delta_statistics(self._footers[0], self._plain)
+        self.written.append(OutputFile(self._name, size, int(time.time() * 1000), stats))
 
 
-@dataclass
-class Statistics:
-    """Delta's statistics of a file: rows, nulls, and bounds where they are exact."""
+def delta_statistics(metadata: parquet.FileMetaData, columns: Sequence[str]) -> dict[str, Any]:
+    """Delta's statistics of a file from its footer: rows, and of each column nulls, and bounds where they are exact.
 
-    rows: int = 0
-    nulls: dict[str, int] = field(default_factory=dict)
-    bounds: dict[str, tuple[Any, Any] | None] = field(default_factory=dict)  # None: not known
+    Bounds of whole numbers and texts: without them a file is always read, which is right. Delta cuts long texts off.
+    """
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    leaves = {metadata.schema.column(number).path: number for number in range(metadata.num_columns)}
+    nulls, bounds = {}, {}
+    for name in columns:
+        parts = [(group.num_rows, group.column(leaves[name]).statistics) for group in groups]
+        nulls[name] = sum(part.null_count for _, part in parts)
+        bounds[name] = _exact_bounds([part for rows, part in parts if part.null_count < rows])
+    known = {name: both for name, both in bounds.items() if both is not None}
+    return {
+        "numRecords": metadata.num_rows,
+        "minValues": {name: low for name, (low, _) in known.items()},
+        "maxValues": {name: high for name, (_, high) in known.items()},
+        "nullCount": nulls,
+    }
 
-    def add(self, rows: pa.RecordBatch, columns: Sequence[str]) -> None:
-        """Take in the rows' plain columns."""
-        self.rows += len(rows)
-        for name in columns:
-            column = rows.column(name)
-            self.nulls[name] = self.nulls.get(name, 0) + column.null_count
-            kind = column.type
-            if not (pa.types.is_integer(kind) or pa.types.is_string(kind)) or self.bounds.get(name, ()) is None:
-                continue
-            try:
-                low, high = pc.min_max(column).as_py().values()
-            except UnicodeDecodeError:  # a string of other bytes
-                self.bounds[name] = None
-                continue
-            if low is None:
-                continue
-            seen = self.bounds.get(name)
-            both = (low, high) if seen is None else (min(low, seen[0]), max(high, seen[1]))
-            # Delta cuts long strings off and rounds them up; without bounds a file is always read, which is right.
-            self.bounds[name] = None if isinstance(high, str) and max(map(len, both)) > LONGEST else both
 
-    def stored(self) -> dict[str, Any]:
-        """As Delta stores them in its log."""
-        known = {name: both for name, both in self.bounds.items() if both is not None}
-        return {
-            "numRecords": self.rows,
-            "minValues": {name: low for name, (low, _) in known.items()},
-            "maxValues": {name: high for name, (_, high) in known.items()},
-            "nullCount": self.nulls,
-        }
+def _exact_bounds(parts: Sequence[parquet.Statistics]) -> tuple[Any, Any] | None:
+    """The smallest and the largest value of a column's row groups; None where they are not known for certain."""
+    try:
+        ends = [(part.min, part.max) for part in parts if part.has_min_max]
+    except UnicodeDecodeError:  # a text of other bytes
+        return None
+    # Where a text is too long for the footer, Arrow hands out an empty one.
+    if len(ends) < len(parts) or not ends or any(type(end) not in (int, str) or end == "" for end in chain(*ends)):
+        return None
+    low, high = min(low for low, _ in ends), max(high for _, high in ends)
+    return (low, high) if isinstance(low, int) or max(len(low), len(high)) <= LONGEST else None
