@@ -1,4 +1,4 @@
-"""Cuts the README's table from docs/quality.md, SciFact and XQuAD only: make bench-quality ends with it."""
+"""Cuts the README's table from docs/quality.md, SciFact only: make bench-quality ends with it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,6 @@ README = Path(__file__).parents[1] / "README.md"
 BEGIN, END = "<!-- cut from docs/quality.md by make bench-quality -->", "<!-- end of the cut -->"
 COLLECTIONS = {
     "scifact": "SciFact",
-    "xquad_en": "XQuAD, English",
-    "xquad_es": "XQuAD, Spanish",
-    "xquad_de": "XQuAD, German",
 }
 ROWS = {
     "truncation": "truncation",
