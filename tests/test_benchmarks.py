@@ -51,7 +51,7 @@ def test_a_failing_cell_is_not_hidden():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (("## xquad_es", "## other"), "no section xquad_es"),
+        (("## scifact", "## other"), "no section scifact"),
         (("| ships, judgments |", "| renamed |"), "no row 'ships, judgments'"),
     ],
 )
