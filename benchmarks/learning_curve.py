@@ -23,7 +23,7 @@ from adaptor.maps import Sides
 from adaptor.vectors import Float32, prefix
 from benchmarks import data_sets
 from benchmarks.data_sets import Collection
-from benchmarks.quality import ndcg, widths
+from benchmarks.retention import ndcg, widths
 
 OUT = Path(__file__).parents[1] / "docs" / "learning-curve.md"
 COLLECTIONS = ("scifact", "cacm", "cranfield")  # those with more than a thousand documents

@@ -13,7 +13,7 @@ from adaptor.fitting.pipeline import fit
 from adaptor.maps import Sides
 from benchmarks import data_sets
 from benchmarks.data_sets import Collection, Judgments
-from benchmarks.quality import Cells, add, table, widths
+from benchmarks.retention import Cells, add, table, widths
 
 LANGUAGES = ("xquad_en", "xquad_es", "xquad_de")
 

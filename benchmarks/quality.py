@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,51 +22,12 @@ from adaptor.fitting import closed_forms
 from adaptor.fitting.pipeline import fit
 from adaptor.fitting.settings import PAPER, FitSettings
 from adaptor.maps import Sides
-from adaptor.metrics import judge, nearest, overlap, paired_interval
-from adaptor.vectors import Float32, normalise, prefix
-from benchmarks import data_sets
+from adaptor.vectors import Float32, prefix
+from benchmarks import data_sets, multilingual
 from benchmarks.data_sets import Collection, Judgments
+from benchmarks.retention import ALLOWED, Cells, add, ndcg, table, widths
 
 OUT = Path(__file__).parents[1] / "docs" / "quality.md"
-ALLOWED = 0.003  # nDCG@10 that may be lost against the better of truncation and SVD
-
-
-@dataclass
-class Cells:
-    """nDCG@10 of each test query, by row label and dim; folds are joined."""
-
-    values: dict[str, dict[int, list[Float32]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(list)))
-    overlap: dict[str, dict[int, list[float]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(list)))
-
-    def of(self, label: str, dim: int) -> Float32:
-        return np.concatenate(self.values[label][dim])
-
-
-def widths(width: int) -> list[int]:
-    """D/12, D/6, D/4, D/3, D/2, D."""
-    return [width // share for share in (12, 6, 4, 3, 2, 1)]
-
-
-def ndcg(queries: Float32, corpus: Float32, judgments: Judgments) -> Float32:
-    """nDCG@10 of each judged query, in order; both sides of length 1."""
-    rows = sorted(judgments)
-    found = nearest(queries[rows], corpus, 10)
-    run = {str(row): {str(doc): -float(rank) for rank, doc in enumerate(ids)} for row, ids in zip(rows, found)}
-    graded = {str(row): {str(doc): grade for doc, grade in judgments[row].items()} for row in rows}
-    values = judge(run, graded, ("nDCG@10",))["nDCG@10"]
-    return np.array([values[str(row)] for row in rows])
-
-
-def add(cells: Cells, label: str, sides: Sides, fold: Collection, judgments: Judgments) -> None:
-    """The figures of one pair of maps at every dim."""
-    if not judgments:
-        return
-    y, asked = sides.corpus(fold.corpus), sides.query(fold.test)
-    original = nearest(normalise(fold.test), normalise(fold.corpus), 10)
-    for dim in widths(fold.corpus.shape[1]):
-        documents, queries = prefix(y, dim), prefix(asked, dim)
-        cells.values[label][dim].append(ndcg(queries, documents, judgments))
-        cells.overlap[label][dim].append(float(overlap(nearest(queries, documents, 10), original).mean()))
 
 
 def run(name: str) -> tuple[Cells, Cells, list[str]]:
@@ -116,25 +75,6 @@ def with_judgments(fold: Collection, count: int) -> Collection:
     for query, document, grade in fold.triples()[:count].tolist():
         kept.setdefault(query, {})[document] = grade
     return Collection(fold.name, fold.corpus, fold.learn, kept, fold.test, fold.judgments)
-
-
-def table(cells: Cells, dims: list[int]) -> Iterable[str]:
-    """A Markdown table: value, and below the baselines the paired interval of the gain over SVD."""
-    yield f"| nDCG@10 | {' | '.join(map(str, dims))} |"
-    yield f"|---|{'---|' * len(dims)}"
-    for label in cells.values:
-        texts = []
-        for dim in dims:
-            values = cells.of(label, dim)
-            text = f"{values.mean():.4f}"
-            if label != "svd":
-                low, high = paired_interval(values, cells.of("svd", dim))
-                better = max(("truncation", "svd"), key=lambda name: cells.of(name, dim).mean())
-                worst = paired_interval(values, cells.of(better, dim))[1]
-                fails = worst < -ALLOWED and label.startswith("ships")
-                text += f"<br>[{low:+.3f}, {high:+.3f}]" + (" **fails**" if fails else "")
-            texts.append(text)
-        yield f"| {label} | {' | '.join(texts)} |"
 
 
 def overlaps(cells: Cells, dims: list[int]) -> Iterable[str]:
@@ -190,8 +130,6 @@ def summary(results: dict[str, tuple[Cells, Cells]]) -> Iterable[str]:
 
 
 def main(names: list[str]) -> None:
-    from benchmarks import multilingual  # which measures by the functions above
-
     started = time.perf_counter()
     results: dict[str, tuple[Cells, Cells]] = {}
     sections: list[str] = []

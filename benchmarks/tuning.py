@@ -30,7 +30,7 @@ from adaptor.training.workers.local import LocalWorkers
 from adaptor.vectors import Float32, prefix
 from benchmarks import data_sets
 from benchmarks.data_sets import Collection
-from benchmarks.quality import ndcg, widths
+from benchmarks.retention import ndcg, widths
 
 OUT = Path(__file__).parents[1] / "docs" / "tuning.md"
 CONFIGURATIONS = 12  # the settings as given, and others

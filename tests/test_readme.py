@@ -11,7 +11,9 @@ from synthetic import embeddings_frame
 import adaptor
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted((ROOT / "docs").glob("*.md"))
+PAGES = [*ROOT.glob("*.md"), *sorted((ROOT / "docs").glob("*.md"))]
+    (ROOT / "docs").glob("*.md")
+)
 WIDTH, ROWS = 256, 300
 
 

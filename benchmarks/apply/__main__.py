@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.apply import bands, engines, incremental, memory, scaling
-from benchmarks.apply.made import in_process
+from benchmarks.apply.random_tables import in_process
 from benchmarks.apply.report import put_section
 
 SECTIONS = {module.__name__.rpartition(".")[2]: module for module in (engines, memory, scaling, bands, incremental)}

@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from adaptor.spark.decoders import prefix_sql
-from benchmarks.apply.made import DIMS, WIDTH, applied, artifact, rows_of, session, source
+from benchmarks.apply.random_tables import DIMS, WIDTH, applied, artifact, rows_of, session, source
 from benchmarks.apply.report import met, table
 
 TITLE = "Bytes read for a 64-d prefix out of bands"

@@ -12,7 +12,7 @@ from pathlib import Path
 from pyspark.sql import SparkSession
 
 from benchmarks.apply import rivals
-from benchmarks.apply.made import (
+from benchmarks.apply.random_tables import (
     DEFAULT,
     DIMS,
     ENGINES,

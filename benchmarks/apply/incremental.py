@@ -1,15 +1,20 @@
-"""What an incremental run costs after one row in a hundred changed, beside the full run."""
+"""What an incremental run costs after one row in a hundred changed, beside the full run and beside Delta's MERGE."""
 
 from __future__ import annotations
 
+import shutil
 import statistics
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+from delta.tables import DeltaTable
 from pyspark.sql import SparkSession
 
-from adaptor.spark.apply import apply_table
-from benchmarks.apply.made import artifact, config, remove, rows_of, session, source, task_seconds
+from adaptor.spark import adapt_udf
+from adaptor.spark.apply import Applied, apply_table
+from benchmarks.apply.random_tables import artifact, config, remove, rows_of, session, source, task_seconds
 from benchmarks.apply.report import met, table
 
 TITLE = "Incremental after 1 percent changed"
@@ -43,10 +48,14 @@ def measure(folder: Path, scale: float) -> str:
                 met(share <= most),
             ]
         )
+        rival, rival_wall = costs[f"MERGE, {kind}"]
+        lines.append([f"MERGE, {kind}", f"{rival:.1f} s", f"{rival_wall:.1f} s", f"{rival / full:.1%}", "", ""])
     return (
         f"{rows:,} rows, {WIDTH} to {'+'.join(map(str, DIMS))}, change feed and deletion vectors on, 16 files sorted "
         f"by id. Clustered: one range of ids; random: by a hash of the id. Medians of {REPEATS} rounds, each on new "
-        "tables. Task time is the run time of all Spark tasks of the job, without what its driver does.\n\n"
+        "tables. Task time is the run time of all Spark tasks of the job, without what its driver does. "
+        "MERGE: the rival, the public UDF on the same piece of the change feed and Delta's own MERGE, into a copy of "
+        "the target that marks rows too.\n\n"
         + table(["run", "task time", "wall", "of the full run", "target", ""], lines)
     )
 
@@ -57,7 +66,7 @@ def _runs(spark: SparkSession, folder: Path, rows: int, repeats: int) -> dict[st
     for number in range(repeats):
         tables = folder / f"{rows}_{number}"  # Delta remembers a table by its folder
         tables.mkdir()
-        for kind, cost in _three_runs(spark, tables, rows).items():
+        for kind, cost in _runs_of_a_round(spark, tables, rows).items():
             costs.setdefault(kind, []).append(cost)
         remove(tables)
     return {
@@ -66,23 +75,60 @@ def _runs(spark: SparkSession, folder: Path, rows: int, repeats: int) -> dict[st
     }
 
 
-def _three_runs(spark: SparkSession, folder: Path, rows: int) -> dict[str, tuple[float, float]]:
-    """Task and wall seconds on new tables: full, then incremental after clustered, then after random updates."""
-    made, fitted = source(spark, folder, rows, WIDTH, **FEED), artifact(folder, DIMS, WIDTH)
-    target = folder / "target"
-    few = rows // 100
+def _runs_of_a_round(spark: SparkSession, folder: Path, rows: int) -> dict[str, tuple[float, float]]:
+    """Task and wall seconds on new tables: full, then incremental and by MERGE, after clustered and random updates."""
+    table, artifact_folder = source(spark, folder, rows, WIDTH, **FEED), artifact(folder, DIMS, WIDTH)
+    target, copy = folder / "target", folder / "copy"
     costs = {}
-    for kind, mode, changed in (
-        ("full", "full", None),
-        ("clustered", "incremental", f"id >= {rows // 3} AND id < {rows // 3 + few}"),
-        ("random", "incremental", "pmod(xxhash64(id), 100) = 7"),
-    ):
-        if changed:
-            moved = "transform(embedding, x -> CAST(x + 0.25 AS FLOAT))"
-            spark.sql(f"UPDATE delta.`{made}` SET embedding = {moved} WHERE {changed}")
+
+    def measured(name: str, work: Callable[[], object]) -> None:
         before, started = task_seconds(spark), time.perf_counter()
-        apply_table(spark, config(folder, made, fitted, target, mode=mode), lambda line: None)
+        work()
         wall = time.perf_counter() - started
-        costs[kind] = (task_seconds(spark) - before, wall)
-        print(f"{rows:,} rows, {kind}: {costs[kind][0]:.1f} s of tasks, {costs[kind][1]:.1f} s", flush=True)
+        costs[name] = (task_seconds(spark) - before, wall)
+        print(f"{rows:,} rows, {name}: {costs[name][0]:.1f} s of tasks, {wall:.1f} s", flush=True)
+
+    def applied(mode: str) -> Applied:
+        return apply_table(spark, config(folder, table, artifact_folder, target, mode=mode), lambda line: None)
+
+    measured("full", lambda: applied("full"))
+    shutil.copytree(target, copy)
+    few = rows // 100
+    for kind, changed in (
+        ("clustered", f"id >= {rows // 3} AND id < {rows // 3 + few}"),
+        ("random", "pmod(xxhash64(id), 100) = 7"),
+    ):
+        version = DeltaTable.forPath(spark, table).history(1).first()["version"]
+        moved = "transform(embedding, x -> CAST(x + 0.25 AS FLOAT))"
+        spark.sql(f"UPDATE delta.`{table}` SET embedding = {moved} WHERE {changed}")
+        measured(kind, lambda: applied("incremental"))
+        measured(f"MERGE, {kind}", partial(_merge, spark, table, version + 1, artifact_folder, copy))
+        _require_equal(spark, target, copy)
     return costs
+
+
+def _merge(spark: SparkSession, table: str, since: int, artifact_folder: str, target: Path) -> None:
+    """What a user would write: the UDF over the changes since a version, and Delta's MERGE."""
+    changes = spark.read.format("delta").option("readChangeFeed", "true").option("startingVersion", since).load(table)
+    nested = adapt_udf(artifact_folder)("embedding").alias("nested")
+    rows = changes.where("_change_type <> 'update_preimage'").select("id", "_change_type", nested)
+    values = {"id": "s.id", **{f"embedding_{dim}": f"s.nested.embedding_{dim}" for dim in DIMS}}
+    (
+        DeltaTable.forPath(spark, str(target))
+        .alias("t")
+        .merge(rows.alias("s"), "t.id = s.id")
+        .whenMatchedDelete("s._change_type = 'delete'")
+        .whenMatchedUpdate(set=values)
+        .whenNotMatchedInsert("s._change_type <> 'delete'", values)
+        .execute()
+    )
+
+
+def _require_equal(spark: SparkSession, one: Path, other: Path) -> None:
+    """`AssertionError` unless both tables hold the same rows; numbers may differ in their last bits."""
+    sums = []
+    for path in (one, other):
+        rows = spark.read.format("delta").load(str(path))
+        sums.append(rows.selectExpr("count(*)", "sum(id)", f"sum(embedding_{DIMS[-1]}[3])").first())
+    assert sums[0][:2] == sums[1][:2]
+    assert abs(sums[0][2] - sums[1][2]) < 1e-2

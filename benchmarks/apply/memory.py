@@ -8,7 +8,17 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.apply.made import DEFAULT, ENGINES, WIDTH, applied, artifact, in_process, rows_of, session, source
+from benchmarks.apply.random_tables import (
+    DEFAULT,
+    ENGINES,
+    WIDTH,
+    applied,
+    artifact,
+    in_process,
+    rows_of,
+    session,
+    source,
+)
 from benchmarks.apply.report import met, table
 
 TITLE = "Memory of a Python worker"

@@ -17,7 +17,7 @@ from pyspark.ml.functions import array_to_vector, vector_to_array
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from benchmarks.apply.made import CORES, rotation
+from benchmarks.apply.random_tables import CORES, rotation
 
 BATCH = 8192
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.apply.made import (
+from benchmarks.apply.random_tables import (
     DEFAULT,
     DIMS,
     WIDTH,

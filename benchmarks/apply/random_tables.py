@@ -1,4 +1,4 @@
-"""Made tables and artifacts, a Spark of two cores, and apply on them."""
+"""Tables of random rows, artifacts for them, a Spark of two cores, and apply on them."""
 
 from __future__ import annotations
 
