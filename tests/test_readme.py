@@ -12,8 +12,6 @@ import adaptor
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*ROOT.glob("*.md"), *sorted((ROOT / "docs").glob("*.md"))]
-    (ROOT / "docs").glob("*.md")
-)
 WIDTH, ROWS = 256, 300
 
 
