@@ -93,7 +93,8 @@ def test_queries_judge_where_there_are_any():
         240,
         ROWS,
     )
-    trials = searched(replace(made, settings=replace(settings, tuning=Tuning(trials=2))))
+    maker = replace(made.maker, settings=replace(settings, tuning=Tuning(trials=2)))
+    trials = searched(replace(made, maker=maker))
     assert trials[0][0] == given(settings.query_training)
     assert all(0 < score <= 1 for _, score in trials)
 

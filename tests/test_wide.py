@@ -62,7 +62,7 @@ def test_with_as_many_rows_as_numbers_it_is_the_moment_to_the_bit(rows):
 def test_query_aware_svd_in_the_span_of_both_sides(rows, asked, monkeypatch):
     corpus, queries = clustered(rows, WIDTH), clustered(asked, WIDTH, seed=3)
     few = closed_forms.query_aware_svd(corpus, queries)
-    monkeypatch.setattr(candidates, "_span", lambda *sides: None)  # by D x D moments
+    monkeypatch.setattr(closed_forms, "_span", lambda *sides: None)  # by D x D moments
     whole = closed_forms.query_aware_svd(corpus, queries)
     assert few.own_query is not None
     for ours, theirs in ((few.corpus, whole.corpus), (few.query, whole.query)):
@@ -82,7 +82,9 @@ def test_a_fit_finds_each_closed_form_once_from_the_rows_to_learn_from_and_the_w
 
     def counted(name: str) -> None:
         find = getattr(closed_forms, name)
-        monkeypatch.setattr(candidates, name, lambda rows, *more: found.append((name, len(rows))) or find(rows, *more))
+        monkeypatch.setattr(
+            closed_forms, name, lambda rows, *more: found.append((name, len(rows))) or find(rows, *more)
+        )
 
     for name in ("truncation", "svd", "pca", "query_aware_svd"):
         counted(name)
