@@ -33,7 +33,7 @@ class Int8Codec:
 
     @property
     def bytes(self) -> int:
-        """A row."""
+        """How many bytes a row takes."""
         return len(self.scales)
 
     def encode(self, y: Float32) -> NDArray[np.int8]:
@@ -53,7 +53,7 @@ class BinaryCodec:
 
     @property
     def bytes(self) -> int:
-        """A row."""
+        """How many bytes a row takes."""
         return -(-self.width // 8)
 
     def encode(self, y: Float32) -> NDArray[np.uint8]:

@@ -87,11 +87,11 @@ class Kernel:
 
     @property
     def schema(self) -> pa.Schema:
-        """Of the nested columns."""
+        """The Arrow schema of the nested columns."""
         return pa.schema([(column.name, self._kind) for column in self.nested])
 
     def rows_per_batch(self, device: str | None = None) -> int:
-        """How many rows a batch should have: for a GPU many more, each way there has its price."""
+        """How many rows a batch should have: for a GPU many more, because each way there has its price."""
         budget = BATCH_BYTES if device is None else gpu.BLOCK_BYTES
         return rows_per_batch(self.adaptor.width, sum(column.width for column in self.nested), budget)
 

@@ -151,7 +151,7 @@ class Maker:
 
     @cached_property
     def strength(self) -> float:
-        """The damping."""
+        """How strongly the directions that all rows share are damped: see `closed_forms.temper`."""
         return closed_forms.damping(self.fold.rows) if self.damping is None else self.damping
 
     def _tempered(self, sides: Sides) -> Sides:

@@ -52,7 +52,7 @@ class Judge:
         }
 
     def places(self, sides: Sides, corpus: Float32) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.int64]]]:
-        """For each dim, how many rows score above each expected one, and how many like it: `(h, k)`, k at most.
+        """For each dim, how many rows score above each expected one, and how many level with it: `(h, k)`, k at most.
 
         Nothing is ranked, and each band of numbers is multiplied once.
         """

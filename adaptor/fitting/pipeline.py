@@ -96,7 +96,7 @@ def fit_sample(  # noqa: PLR0913 - what `fit` takes, and where things run
     standard = choose_standard(sample, maker, held_queries)
     if standard.nested:
         report("truncation keeps more neighbours than SVD: this embedder is nested already, its order is kept")
-    contest = _hold(maker, standard, sample, trials)
+    contest = _compete(maker, standard, sample, trials)
     winner = contest.winner
     strata = _by_stratum(sample, maker, standard.judge, winner, contest.candidates[winner].sides)
 
@@ -157,7 +157,7 @@ class Contest:
         return max(self.scores, key=lambda score: score.agreement).candidate
 
 
-def _hold(maker: Maker, standard: Standard, sample: Sample, trials: Trials) -> Contest:
+def _compete(maker: Maker, standard: Standard, sample: Sample, trials: Trials) -> Contest:
     """Make every candidate that this sample allows, and score it; `AdaptorError` where none is left."""
     tuned = _tune(maker, sample, trials) if maker.settings.tune else None
     contest = Contest([], {}, {}, {}, None if isinstance(tuned, str) else tuned)

@@ -1,4 +1,4 @@
-"""What a commit will ask for, asked before the first row: whoever must say no says it at once."""
+"""Whether a commit will be allowed, checked before the first row is written."""
 
 from __future__ import annotations
 

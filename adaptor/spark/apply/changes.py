@@ -15,7 +15,7 @@ from adaptor.errors import AdaptorError
 from adaptor.spark.apply.builds import BAD_ROWS
 from adaptor.spark.apply.engines.direct import UNIT_BYTES
 from adaptor.spark.apply.engines.frames import bad_rows, by_arrow
-from adaptor.spark.apply.feed import FeedSummary, last_words, look_at, new_rows
+from adaptor.spark.apply.feed import FeedSummary, last_words, new_rows, summarise
 from adaptor.spark.apply.full import Outcome, apply_full
 from adaptor.spark.apply.request import Request
 from adaptor.spark.apply.stamp import BUILD, VERSION, Stamp, is_ours
@@ -147,7 +147,7 @@ def merge_changes(
     log = _target(request)
     with ExitStack() as stack:
         last = stack.enter_context(_cached(last_words(request, changes)))
-        summary = look_at(last)
+        summary = summarise(last)
         new = new_rows(request, changes, last, summary)
         _require_mergeable(request, summary, new)
         try:
@@ -205,7 +205,7 @@ def _commit(
 
 @contextmanager
 def _cached(rows: DataFrame) -> Iterator[DataFrame]:
-    """Rows that are looked at more than once, kept until then."""
+    """Keep rows that are read more than once, as long as they are needed."""
     rows.persist()
     try:
         yield rows

@@ -46,7 +46,7 @@ def new_rows(request: Request, changes: DataFrame, last: DataFrame, summary: Fee
 
 @dataclass(frozen=True)
 class FeedSummary:
-    """The changed ids at a glance."""
+    """How many ids changed, between which they lie, and how many of them are in the source still."""
 
     ids: int
     fed: int  # rows that the feed has for them
@@ -56,8 +56,8 @@ class FeedSummary:
     nulls: int
 
 
-def look_at(last: DataFrame) -> FeedSummary:
-    """One pass over the changed ids."""
+def summarise(last: DataFrame) -> FeedSummary:
+    """The summary of the changed ids, in one pass over them."""
     seen = last.agg(
         F.count("*"),
         F.coalesce(F.sum("fed"), F.lit(0)),

@@ -1,4 +1,4 @@
-"""The whole source, chunk by chunk: each is written once, whoever is killed, and all are published in one commit."""
+"""The whole source, chunk by chunk: a run that is killed loses one chunk at most; all are published in one commit."""
 
 from __future__ import annotations
 

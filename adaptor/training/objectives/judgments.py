@@ -61,7 +61,7 @@ class SharedChange(nn.Module):
 
 
 class JudgmentObjective:
-    """JudgmentObjective queries beside the unlabelled terms of `QueryLogObjective`, weighed by one knob."""
+    """Judged queries beside the unlabelled terms of `QueryLogObjective`, weighed by one knob."""
 
     def __init__(self, corpus: Float32, given: MakeJudgmentObjective) -> None:
         self._questions = QueryLogObjective(corpus, given.queries, given.teacher, given.dims, given.training)

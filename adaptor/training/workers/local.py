@@ -23,7 +23,7 @@ class Alone:
         """The mean over one worker is what it is."""
 
     def broadcast_(self, module: nn.Module) -> None:
-        """There is nobody to tell."""
+        """There is no other worker."""
 
 
 class LocalWorkers:

@@ -31,7 +31,7 @@ Bad rows are left out, or where the target keeps them have nulls.
 
 
 def by_arrow(request: Request, rows: DataFrame, transaction: Transaction) -> Sequence[DataFile]:
-    """In one pass without a Python object a row; the JVM sees no nested column where the tasks can write them."""
+    """Adapt Arrow batches, no Python object a row; where the tasks can write files, the JVM sees no nested column."""
     kernel = request.kernel
     _batches_for(kernel, rows)
     adapt = partial(_adapted, kernel, request.keeps_bad)
@@ -74,12 +74,12 @@ def _bad(kernel: Kernel, batches: Iterable[pa.RecordBatch]) -> Iterable[pa.Recor
 
 
 def _batches_for(kernel: Kernel, rows: DataFrame) -> None:
-    """A batch is what a worker holds: as many rows as its memory is meant for, not as many as fit any width."""
+    """Make Spark's Arrow batches as large as a worker's memory is meant for: the wider the rows, the fewer."""
     rows.sparkSession.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", kernel.rows_per_batch())
 
 
 def by_udf(request: Request, rows: DataFrame, transaction: Transaction) -> Sequence[DataFile]:
-    """The same by the public UDF: the kept columns never leave the JVM."""
+    """Adapt by the public UDF: the kept columns never leave the JVM."""
     kernel = request.kernel
     # Not deterministic, so that the filter below doesn't make Spark call it twice.
     adapt = adapt_udf(kernel.adaptor, layout=kernel.layout, encoding=kernel.encoding).asNondeterministic()

@@ -139,7 +139,7 @@ def _within(metadata: parquet.FileMetaData, number: int, split: Split) -> bool:
 
 
 class ParquetFile:
-    """A Parquet file that comes to be with its first rows, and goes again where an error ends the writing."""
+    """A Parquet file that is created with its first rows, and removed where an error ends the writing."""
 
     def __init__(self, folder: str, schema: pa.Schema, plain: Sequence[str]) -> None:
         self._fs, self._folder = open_folder(folder)
