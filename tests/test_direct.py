@@ -211,3 +211,19 @@ def test_bounds_are_exact_or_not_there(tmp_path, monkeypatch):
         "maxValues": {"word": "ä", "number": 7},
         "nullCount": {"text": 1, "word": 1, "page": 1, "latin": 1, "number": 0, "flag": 1, "nothing": 5},
     }
+
+
+def test_columns_with_columns_inside_have_no_statistics(tmp_path):
+    """A field of a struct and a column of the same path are not taken for each other."""
+    struct = pa.struct([("id", pa.int64()), ("pages", pa.list_(pa.int32()))])
+    tags = pa.map_(pa.string(), pa.int8())
+    schema = pa.schema([("doc", struct), ("doc.id", pa.int64()), ("tags", tags), ("n", pa.int8())])
+    rows = [{"doc": {"id": 1, "pages": [2]}, "doc.id": 7, "tags": [("a", 3)], "n": 5}, {"doc.id": 9, "n": None}]
+    with parquet_files.ParquetFile(str(tmp_path), schema, schema.names) as file:
+        file.write(pa.RecordBatch.from_pylist(rows, schema=schema))
+    assert file.written[0].stats == {
+        "numRecords": 2,
+        "minValues": {"doc.id": 7, "n": 5},
+        "maxValues": {"doc.id": 9, "n": 5},
+        "nullCount": {"doc.id": 0, "n": 1},
+    }

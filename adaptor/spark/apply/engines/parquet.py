@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import accumulate, chain
 from typing import Any
 from uuid import uuid4
 
@@ -207,10 +207,11 @@ def delta_statistics(metadata: parquet.FileMetaData, columns: Sequence[str]) -> 
     Bounds of whole numbers and texts: without them a file is always read, which is right. Delta cuts long texts off.
     """
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
-    leaves = {metadata.schema.column(number).path: number for number in range(metadata.num_columns)}
     nulls, bounds = {}, {}
-    for name in columns:
-        parts = [(group.num_rows, group.column(leaves[name]).statistics) for group in groups]
+    for name, leaf in _flat_columns(metadata.schema.to_arrow_schema()).items():
+        if name not in columns:
+            continue
+        parts = [(group.num_rows, group.column(leaf).statistics) for group in groups]
         nulls[name] = sum(part.null_count for _, part in parts)
         bounds[name] = _exact_bounds([part for rows, part in parts if part.null_count < rows])
     known = {name: both for name, both in bounds.items() if both is not None}
@@ -220,6 +221,16 @@ def delta_statistics(metadata: parquet.FileMetaData, columns: Sequence[str]) -> 
         "maxValues": {name: high for name, (_, high) in known.items()},
         "nullCount": nulls,
     }
+
+
+def _flat_columns(schema: pa.Schema) -> dict[str, int]:
+    """Columns without columns inside, each with its number among the leaves of a file: a path might be another's."""
+
+    def leaves(kind: pa.DataType) -> int:
+        return sum(leaves(kind.field(number).type) for number in range(kind.num_fields)) if kind.num_fields else 1
+
+    first = accumulate((leaves(field.type) for field in schema), initial=0)
+    return {field.name: number for field, number in zip(schema, first) if not field.type.num_fields}
 
 
 def _exact_bounds(parts: Sequence[parquet.Statistics]) -> tuple[Any, Any] | None:
