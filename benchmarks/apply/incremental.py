@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import statistics
 import time
@@ -10,7 +11,8 @@ from functools import partial
 from pathlib import Path
 
 from delta.tables import DeltaTable
-from pyspark.sql import SparkSession
+from pyspark.sql import SparkSession, Window
+from pyspark.sql import functions as F
 
 from adaptor.spark import adapt_udf
 from adaptor.spark.apply import Applied, apply_table
@@ -49,7 +51,9 @@ def measure(folder: Path, scale: float) -> str:
             ]
         )
         rival, rival_wall = costs[f"MERGE, {kind}"]
-        lines.append([f"MERGE, {kind}", f"{rival:.1f} s", f"{rival_wall:.1f} s", f"{rival / full:.1%}", "", ""])
+        lines.append(
+            [f"MERGE, 1 percent, {kind}", f"{rival:.1f} s", f"{rival_wall:.1f} s", f"{rival / full:.1%}", "", ""]
+        )
     return (
         f"{rows:,} rows, {WIDTH} to {'+'.join(map(str, DIMS))}, change feed and deletion vectors on, 16 files sorted "
         f"by id. Clustered: one range of ids; random: by a hash of the id. Medians of {REPEATS} rounds, each on new "
@@ -77,7 +81,7 @@ def _runs(spark: SparkSession, folder: Path, rows: int, repeats: int) -> dict[st
 
 def _runs_of_a_round(spark: SparkSession, folder: Path, rows: int) -> dict[str, tuple[float, float]]:
     """Task and wall seconds on new tables: full, then incremental and by MERGE, after clustered and random updates."""
-    table, artifact_folder = source(spark, folder, rows, WIDTH, **FEED), artifact(folder, DIMS, WIDTH)
+    docs, artifact_folder = source(spark, folder, rows, WIDTH, **FEED), artifact(folder, DIMS, WIDTH)
     target, copy = folder / "target", folder / "copy"
     costs = {}
 
@@ -89,29 +93,35 @@ def _runs_of_a_round(spark: SparkSession, folder: Path, rows: int) -> dict[str, 
         print(f"{rows:,} rows, {name}: {costs[name][0]:.1f} s of tasks, {wall:.1f} s", flush=True)
 
     def applied(mode: str) -> Applied:
-        return apply_table(spark, config(folder, table, artifact_folder, target, mode=mode), lambda line: None)
+        return apply_table(spark, config(folder, docs, artifact_folder, target, mode=mode), lambda line: None)
 
     measured("full", lambda: applied("full"))
     shutil.copytree(target, copy)
+    os.sync()  # what comes next would wait for the disk
+    marks = DeltaTable.forPath(spark, str(copy)).detail().first()["properties"].get("delta.enableDeletionVectors")
+    if marks != "true":
+        raise RuntimeError("the copy does not mark rows, so MERGE would write whole files: no fair rival")
     few = rows // 100
     for kind, changed in (
         ("clustered", f"id >= {rows // 3} AND id < {rows // 3 + few}"),
         ("random", "pmod(xxhash64(id), 100) = 7"),
     ):
-        version = DeltaTable.forPath(spark, table).history(1).first()["version"]
+        version = DeltaTable.forPath(spark, docs).history(1).first()["version"]
         moved = "transform(embedding, x -> CAST(x + 0.25 AS FLOAT))"
-        spark.sql(f"UPDATE delta.`{table}` SET embedding = {moved} WHERE {changed}")
+        spark.sql(f"UPDATE delta.`{docs}` SET embedding = {moved} WHERE {changed}")
         measured(kind, lambda: applied("incremental"))
-        measured(f"MERGE, {kind}", partial(_merge, spark, table, version + 1, artifact_folder, copy))
+        measured(f"MERGE, {kind}", partial(_merge, spark, docs, version + 1, artifact_folder, copy))
         _require_equal(spark, target, copy)
     return costs
 
 
 def _merge(spark: SparkSession, table: str, since: int, artifact_folder: str, target: Path) -> None:
-    """What a user would write: the UDF over the changes since a version, and Delta's MERGE."""
+    """What a user would write: the last row of each changed id, the UDF over them, and Delta's MERGE."""
     changes = spark.read.format("delta").option("readChangeFeed", "true").option("startingVersion", since).load(table)
     nested = adapt_udf(artifact_folder)("embedding").alias("nested")
-    rows = changes.where("_change_type <> 'update_preimage'").select("id", "_change_type", nested)
+    late = Window.partitionBy("id").orderBy(F.col("_commit_version").desc(), F.col("_change_type") == "delete")
+    last = changes.where("_change_type <> 'update_preimage'").withColumn("late", F.row_number().over(late))
+    rows = last.where("late = 1").select("id", "_change_type", nested)
     values = {"id": "s.id", **{f"embedding_{dim}": f"s.nested.embedding_{dim}" for dim in DIMS}}
     (
         DeltaTable.forPath(spark, str(target))
