@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import unquote
@@ -58,10 +59,11 @@ class DeltaLog:
             folder = self._log.dataPath()
             folder = self._jvm.org.apache.hadoop.fs.Path(folder, parent) if parent else folder
             if self._files(folder).exists(folder):
-                # One call for all names, for they may be many, between characters that no path has.
-                listed = self._jvm.org.apache.hadoop.fs.FileUtil.stat2Paths(self._files(folder).listStatus(folder))
-                text = str(self._jvm.scala.Predef.genericWrapArray(listed).mkString("\0"))
-                there |= {f"{parent}/{path.rpartition('/')[2]}".lstrip("/") for path in text.split("\0")}
+                # One call for all names: they may be many. A file system's own kind of status fits no typed array.
+                found = self._jvm.scala.Predef.genericWrapArray(self._files(folder).listStatus(folder))
+                listed = re.findall(r"path=(.*?); isDirectory", str(found.mkString("\n")))
+                names = [path.rpartition("/")[2] for path in listed]
+                there |= {f"{parent}/{name}".lstrip("/") for name in names}
         return [path for path in paths if path not in there]
 
     def delete_folder(self) -> None:
