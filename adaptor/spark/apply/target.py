@@ -105,9 +105,8 @@ def _properties(request: Request, source: Snapshot, schema: StructType) -> dict[
     plain = [f.name for f in schema if isinstance(f.dataType, SKIPPABLE) and f.name not in partitions]
     properties[STATISTICS] = ",".join(map(quoted, plain))
     if not request.in_place:
-        properties[MAPPING] = mapping_of(
-            request
-        )  # whatever a session gives new tables: engines must know it beforehand
+        # Whatever a session gives new tables: engines must know it beforehand.
+        properties[MAPPING] = mapping_of(request)
     if request.settings.mode != "full":
         properties[MARKS] = "true"  # a night's changes touch rows, not whole files
     return properties
