@@ -160,12 +160,12 @@ def load_config(
             )
     try:
         merged = OmegaConf.merge(OmegaConf.load(path), OmegaConf.from_dotlist(list(overrides)))
-        given = OmegaConf.to_container(merged, resolve=True)
+        document = OmegaConf.to_container(merged, resolve=True)
     except (YAMLError, OmegaConfBaseException, ValueError, TypeError) as error:
         raise ConfigError(f"{path} can't be read: {' '.join(str(error).split())}") from error
     try:
         # JSON mode, so that a YAML list may become a tuple and everything else stays strict.
-        config = Config.model_validate_json(json.dumps(given, default=str))
+        config = Config.model_validate_json(json.dumps(document, default=str))
     except ValidationError as error:
         raise ConfigError("\n".join(f"{path}: {line}" for line in _sentences(error))) from error
     if section and getattr(config, section) is None:
@@ -189,8 +189,8 @@ def _sentences(error: ValidationError) -> Iterator[str]:
             yield f"{key} is missing"
         else:
             said = problem["msg"].removeprefix("Value error, ")
-            given = "" if isinstance(problem["input"], dict) else f" is {problem['input']!r}"
-            yield f"{key}{given}: {said}" if key else said  # no key: of the file as a whole
+            value = "" if isinstance(problem["input"], dict) else f" is {problem['input']!r}"
+            yield f"{key}{value}: {said}" if key else said  # no key: of the file as a whole
 
 
 def _keys(location: Sequence[str]) -> list[str]:

@@ -148,8 +148,8 @@ def _require_real(values: Sequence[Any], expectation: Expectation) -> None:
                 raise expectation.refused(*ADVICE["b"])
         elif not issubclass(kind, (Real, Decimal)):
             sign = "U" if issubclass(kind, str) else "S" if issubclass(kind, bytes) else ""
-            told = ADVICE[sign] if sign else (f"a {kind.__name__}", "each row is an array or a list of real numbers")
-            raise expectation.refused(*told)
+            remedy = ADVICE[sign] if sign else (f"a {kind.__name__}", "each row is an array or a list of real numbers")
+            raise expectation.refused(*remedy)
 
 
 def _of_tensor(x: Any, expectation: Expectation) -> NDArray[Any]:

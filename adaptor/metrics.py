@@ -50,8 +50,8 @@ def judge(
 
     parsed = {str(measure): name for name in measures for measure in [ir_measures.parse_measure(name)]}
     values: dict[str, dict[str, float]] = {name: dict.fromkeys(judgments, 0.0) for name in measures}
-    wanted = [ir_measures.parse_measure(name) for name in measures]
-    for metric in ir_measures.iter_calc(wanted, judgments, run):
+    parsed_measures = [ir_measures.parse_measure(name) for name in measures]
+    for metric in ir_measures.iter_calc(parsed_measures, judgments, run):
         values[parsed[str(metric.measure)]][metric.query_id] = metric.value
     return values
 

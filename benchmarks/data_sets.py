@@ -35,20 +35,20 @@ class Collection:
 
     def with_queries(self, count: int) -> Collection:
         """The same with the first `count` learning queries only; their order is random already."""
-        kept = {query: graded for query, graded in self.learn_judgments.items() if query < count}
-        return replace(self, learn=self.learn[:count], learn_judgments=kept)
+        subset = {query: graded for query, graded in self.learn_judgments.items() if query < count}
+        return replace(self, learn=self.learn[:count], learn_judgments=subset)
 
     def triples(self) -> np.ndarray:
         """The learning judgments as `(j, 3)`: query row, corpus row, grade."""
-        found = [(q, d, g) for q, graded in self.learn_judgments.items() for d, g in graded.items()]
-        return np.array(found, dtype=np.int64).reshape(-1, 3)
+        graded_pairs = [(q, d, g) for q, graded in self.learn_judgments.items() for d, g in graded.items()]
+        return np.array(graded_pairs, dtype=np.int64).reshape(-1, 3)
 
 
 def names() -> list[str]:
     """Every collection there is, those of the repository first."""
     folders = [HERE, *([Path(os.environ["QUALITY_DATA"])] if "QUALITY_DATA" in os.environ else [])]
-    found = [path.parent.name for folder in folders for path in sorted(folder.glob("*/corpus.parquet"))]
-    return list(dict.fromkeys(found))
+    collections = [path.parent.name for folder in folders for path in sorted(folder.glob("*/corpus.parquet"))]
+    return list(dict.fromkeys(collections))
 
 
 def load(name: str) -> list[Collection]:
@@ -78,8 +78,8 @@ def _folder(name: str) -> Path:
 
 def _rows(queries: Float32, judgments: Judgments, order: np.ndarray) -> tuple[Float32, Judgments]:
     """The queries of `order`, and their judgments by their new places."""
-    kept = {place: judgments[row] for place, row in enumerate(order.tolist()) if row in judgments}
-    return queries[order], kept
+    of_rows = {place: judgments[row] for place, row in enumerate(order.tolist()) if row in judgments}
+    return queries[order], of_rows
 
 
 def _embeddings(path: Path) -> tuple[dict[str, int], Float32]:
@@ -89,9 +89,9 @@ def _embeddings(path: Path) -> tuple[dict[str, int], Float32]:
 
 
 def _judgments(path: Path, queries: dict[str, int], corpus: dict[str, int]) -> Judgments:
-    found: Judgments = {}
+    judgments: Judgments = {}
     with path.open() as file:
         for query, document, grade in list(csv.reader(file, delimiter="\t"))[1:]:
             if int(grade) > 0 and document in corpus:
-                found.setdefault(queries[query], {})[corpus[document]] = int(grade)
-    return found
+                judgments.setdefault(queries[query], {})[corpus[document]] = int(grade)
+    return judgments

@@ -53,20 +53,23 @@ def main() -> None:
             for dim in DIMS:
                 y[:, :dim] / np.linalg.norm(y[:, :dim], axis=1, keepdims=True)
 
-    def kernel(made: Kernel) -> None:
+    def kernel(each: Kernel) -> None:
         for start in range(0, ROWS, BATCH):
-            made(lists.slice(start, BATCH))
+            each(lists.slice(start, BATCH))
 
     print(f"{ROWS:,} rows of {WIDTH} to {DIMS}, one thread")
     print(f"{'matmul and memcpy':24}", best(copied))
     print(f"{'NumPy, not checking':24}", best(straight))
-    for made in (
+    for each in (
         Kernel(adaptor),
         Kernel(adaptor, "bands"),
         Kernel(adaptor, "columns", "int8"),
         Kernel(adaptor, "columns", "binary"),
     ):
-        print(f"{f'kernel {made.layout} {made.encoding}':24}", best(lambda made=made: kernel(made)))
+        print(
+            f"{f'kernel {each.layout} {each.encoding}':24}",
+            best(lambda each=each: kernel(each)),
+        )
     print(f"{'int8 scales of a sample':24}", best(lambda: Int8Codec.fit(x[:100_000]), 100_000))
     returned(Kernel(adaptor)(lists.slice(0, BATCH)).columns[-1])
 

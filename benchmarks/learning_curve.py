@@ -55,10 +55,10 @@ class Point:
 
     def left_out(self, ignored: str | None) -> dict[str, str]:
         """Candidate -> why the fits refused to make it."""
-        found: dict[str, str] = {}
+        reasons: dict[str, str] = {}
         for trial in self.trials:
-            found |= trial.adaptor.metrics["left_out"]
-        return {name: reason for name, reason in found.items() if name != ignored}
+            reasons |= trial.adaptor.metrics["left_out"]
+        return {name: reason for name, reason in reasons.items() if name != ignored}
 
 
 def judged_dims(width: int) -> list[int]:
@@ -68,17 +68,17 @@ def judged_dims(width: int) -> list[int]:
 
 def measure(sides: Sides, fold: Collection) -> Float32:
     """nDCG@10 of each test query at each dim, searched in the whole corpus."""
-    y, asked = sides.corpus(fold.corpus), sides.query(fold.test)
+    y, questions = sides.corpus(fold.corpus), sides.query(fold.test)
     dims = judged_dims(fold.corpus.shape[1])
-    return np.stack([ndcg(prefix(asked, dim), prefix(y, dim), fold.judgments) for dim in dims], axis=1)
+    return np.stack([ndcg(prefix(questions, dim), prefix(y, dim), fold.judgments) for dim in dims], axis=1)
 
 
 def trial(folds: Sequence[Collection], rows: Float32, queries: Float32 | None, seed: int) -> Trial:
     """Fit once on `rows (n, D)` and `queries (q, D)`, and judge by the test queries of `folds`."""
-    made = fit(rows, dims=widths(rows.shape[1])[:-1], queries=queries, seed=seed)
-    plain, ours = closed_forms.svd(rows), Sides(made.corpus, made.query)
+    adaptor = fit(rows, dims=widths(rows.shape[1])[:-1], queries=queries, seed=seed)
+    plain, ours = closed_forms.svd(rows), Sides(adaptor.corpus, adaptor.query)
     ships, svd = (np.concatenate([measure(sides, fold) for fold in folds]) for sides in (ours, plain))
-    return Trial(made, ships, svd)
+    return Trial(adaptor, ships, svd)
 
 
 def subsets(total: int, size: int) -> Iterable[tuple[int, np.ndarray]]:
@@ -136,11 +136,11 @@ def section(name: str) -> list[str]:
     lines = [f"## {name}", "", f"{len(folds[0].corpus):,} documents, {tests} test queries.", ""]
     # No fit on a corpus alone has a query log: that is no refusal worth a line each.
     for what, points, ignored in (("rows", by_rows, "query_aware_svd"), ("queries", by_queries, None)):
-        found = []
+        curve = []
         for point in points(folds):
-            found.append(point)
+            curve.append(point)
             print(f"{name}: {point.size} {what}: {point.shipped()}", flush=True)
-        lines += table(what, found, dims, ignored)
+        lines += table(what, curve, dims, ignored)
     return lines
 
 

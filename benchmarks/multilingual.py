@@ -69,15 +69,15 @@ def rows(
 ) -> dict[str, Callable[[], Sides]]:
     """Label -> the maps of that row; what a fit chose, and what it kept of each language, is added to `notes`."""
 
-    def fitted(label: str, **given: Any) -> Sides:
+    def fitted(label: str, **settings: Any) -> Sides:
         started = time.perf_counter()
-        made = fit(union.corpus, dims=dims[:-1], strata=strata, **given)
-        winner, first = made.config["candidate"], str(dims[0])
-        kept = [f"{name} {part['overlap'][winner][first]:.3f}" for name, part in made.metrics["strata"].items()]
-        share = f", judgments {made.config['supervised']:.0%}" if made.config["supervised"] else ""
+        adaptor = fit(union.corpus, dims=dims[:-1], strata=strata, **settings)
+        winner, first = adaptor.config["candidate"], str(dims[0])
+        overlaps = [f"{name} {part['overlap'][winner][first]:.3f}" for name, part in adaptor.metrics["strata"].items()]
+        share = f", judgments {adaptor.config['supervised']:.0%}" if adaptor.config["supervised"] else ""
         seconds = f"{time.perf_counter() - started:.0f} s"
-        notes.append(f"{label}: {winner}{share} ({seconds}; held-out overlap at {first}: {', '.join(kept)})")
-        return Sides(made.corpus, made.query)
+        notes.append(f"{label}: {winner}{share} ({seconds}; held-out overlap at {first}: {', '.join(overlaps)})")
+        return Sides(adaptor.corpus, adaptor.query)
 
     corpus, log = union.corpus, union.learn
     return {

@@ -47,12 +47,12 @@ def rows(fold: Collection, notes: list[str]) -> dict[str, Callable[[], Sides]]:
     corpus, log = fold.corpus, fold.learn
     few, hundred = fold.with_queries(40), with_judgments(fold, 100)
 
-    def fitted(label: str, **given: Any) -> Sides:
+    def fitted(label: str, **settings: Any) -> Sides:
         started = time.perf_counter()
-        made = fit(corpus, dims=widths(corpus.shape[1])[:-1], **given)
-        share = f", judgments {made.config['supervised']:.0%}" if made.config["supervised"] else ""
-        notes.append(f"{label}: {made.config['candidate']}{share} ({time.perf_counter() - started:.0f} s)")
-        return Sides(made.corpus, made.query)
+        adaptor = fit(corpus, dims=widths(corpus.shape[1])[:-1], **settings)
+        share = f", judgments {adaptor.config['supervised']:.0%}" if adaptor.config["supervised"] else ""
+        notes.append(f"{label}: {adaptor.config['candidate']}{share} ({time.perf_counter() - started:.0f} s)")
+        return Sides(adaptor.corpus, adaptor.query)
 
     return {
         "truncation": lambda: closed_forms.truncation(corpus),
@@ -71,10 +71,10 @@ def rows(fold: Collection, notes: list[str]) -> dict[str, Callable[[], Sides]]:
 
 def with_judgments(fold: Collection, count: int) -> Collection:
     """The same fold with the first `count` judgments only, and all its queries."""
-    kept: Judgments = {}
+    subset: Judgments = {}
     for query, document, grade in fold.triples()[:count].tolist():
-        kept.setdefault(query, {})[document] = grade
-    return Collection(fold.name, fold.corpus, fold.learn, kept, fold.test, fold.judgments)
+        subset.setdefault(query, {})[document] = grade
+    return Collection(fold.name, fold.corpus, fold.learn, subset, fold.test, fold.judgments)
 
 
 def overlaps(cells: Cells, dims: list[int]) -> Iterable[str]:
@@ -90,7 +90,7 @@ def equal_bytes(name: str) -> Iterable[str]:
     fold = data_sets.load(name)[0]
     width = fold.corpus.shape[1]
     sides = closed_forms.tempered_svd(fold.corpus)
-    y, asked = sides.corpus(fold.corpus), sides.query(fold.test)
+    y, questions = sides.corpus(fold.corpus), sides.query(fold.test)
     budgets = [width // 8, width // 3, width // 2, width]
     yield f"| bytes a row | {' | '.join(map(str, budgets))} |"
     yield f"|---|{'---|' * len(budgets)}"
@@ -98,7 +98,7 @@ def equal_bytes(name: str) -> Iterable[str]:
     def cell(dim: int, decode: Callable[[Float32], Float32]) -> str:
         if not 0 < dim <= width:
             return "-"
-        return f"{ndcg(prefix(asked, dim), decode(prefix(y, dim)), fold.judgments).mean():.4f} ({dim}-d)"
+        return f"{ndcg(prefix(questions, dim), decode(prefix(y, dim)), fold.judgments).mean():.4f} ({dim}-d)"
 
     def int8(documents: Float32) -> Float32:
         codec = Int8Codec.fit(documents)

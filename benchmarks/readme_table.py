@@ -29,10 +29,10 @@ def cut(quality: str) -> str:
     """
     lines: list[str] = []
     for name, title in COLLECTIONS.items():
-        found = re.search(rf"^## {name}\n(.*?)(?=^## |\Z)", quality, re.MULTILINE | re.DOTALL)
-        if not found:
+        match = re.search(rf"^## {name}\n(.*?)(?=^## |\Z)", quality, re.MULTILINE | re.DOTALL)
+        if not match:
             raise ValueError(f"docs/quality.md has no section {name}; run make bench-quality")
-        tables = re.findall(r"^(.*(?:queries|query)\b.*[.:])\n\n(\| nDCG@10 \|(?:.*\n)+?)\n", found[1], re.MULTILINE)
+        tables = re.findall(r"^(.*(?:queries|query)\b.*[.:])\n\n(\| nDCG@10 \|(?:.*\n)+?)\n", match[1], re.MULTILINE)
         for position, (about, table) in enumerate(tables[: 2 if name == "scifact" else 1]):
             head, _, *rows = table.splitlines()
             if not lines:
@@ -56,8 +56,8 @@ def _rows(name: str, rows: Iterable[str]) -> Iterable[str]:
 def with_table(readme: str, table: str) -> str:
     """`readme` with what stands between the two comments replaced by `table`."""
     before, _, rest = readme.partition(BEGIN)
-    _, found, after = rest.partition(END)
-    if not found:
+    _, marker, after = rest.partition(END)
+    if not marker:
         raise ValueError(f"README.md lacks the comments {BEGIN} and {END}")
     return f"{before}{BEGIN}\n\n{table}\n\n{END}{after}"
 

@@ -35,8 +35,8 @@ def widths(width: int) -> list[int]:
 def ndcg(queries: Float32, corpus: Float32, judgments: Judgments) -> Float32:
     """nDCG@10 of each judged query, in order; both sides of length 1."""
     rows = sorted(judgments)
-    found = nearest(queries[rows], corpus, 10)
-    run = {str(row): {str(doc): -float(rank) for rank, doc in enumerate(ids)} for row, ids in zip(rows, found)}
+    hits = nearest(queries[rows], corpus, 10)
+    run = {str(row): {str(doc): -float(rank) for rank, doc in enumerate(ids)} for row, ids in zip(rows, hits)}
     graded = {str(row): {str(doc): grade for doc, grade in judgments[row].items()} for row in rows}
     values = judge(run, graded, ("nDCG@10",))["nDCG@10"]
     return np.array([values[str(row)] for row in rows])
@@ -46,10 +46,10 @@ def add(cells: Cells, label: str, sides: Sides, fold: Collection, judgments: Jud
     """The figures of one pair of maps at every dim."""
     if not judgments:
         return
-    y, asked = sides.corpus(fold.corpus), sides.query(fold.test)
+    y, questions = sides.corpus(fold.corpus), sides.query(fold.test)
     original = nearest(normalise(fold.test), normalise(fold.corpus), 10)
     for dim in widths(fold.corpus.shape[1]):
-        documents, queries = prefix(y, dim), prefix(asked, dim)
+        documents, queries = prefix(y, dim), prefix(questions, dim)
         cells.values[label][dim].append(ndcg(queries, documents, judgments))
         cells.overlap[label][dim].append(float(overlap(nearest(queries, documents, 10), original).mean()))
 

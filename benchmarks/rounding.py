@@ -34,14 +34,14 @@ def one(folder: Path, name: str) -> None:
     fitted = fit(corpus, dims=DIMS)
     if not (folder / "artifact").exists():
         fitted.save(str(folder / "artifact"))
-    kept = Adaptor.load(str(folder / "artifact"))
-    found = {"fitted": fitted.encode(corpus, dim=DIMS[-1])}
+    stored = Adaptor.load(str(folder / "artifact"))
+    results = {"fitted": fitted.encode(corpus, dim=DIMS[-1])}
     for encoding, kind in NUMBERS.items():
-        kernel = Kernel(kept, encoding=encoding)
+        kernel = Kernel(stored, encoding=encoding)
         for rows in (*BATCHES, len(corpus)):
             starts = range(0, len(corpus), rows)
-            found[f"{encoding} {rows}"] = np.vstack([_last(kernel, corpus[at : at + rows], kind) for at in starts])
-    np.savez(folder / f"{name}.npz", fingerprint=fitted.fingerprint, **found)
+            results[f"{encoding} {rows}"] = np.vstack([_last(kernel, corpus[at : at + rows], kind) for at in starts])
+    np.savez(folder / f"{name}.npz", fingerprint=fitted.fingerprint, **results)
 
 
 def _last(kernel: Kernel, x: np.ndarray, kind: type) -> np.ndarray:
@@ -49,13 +49,13 @@ def _last(kernel: Kernel, x: np.ndarray, kind: type) -> np.ndarray:
     return np.array([list(row) for row in kernel(pa.array(list(x))).columns[-1].to_pylist()], kind)
 
 
-def difference(found: np.ndarray, expected: np.ndarray) -> str:
+def difference(result: np.ndarray, expected: np.ndarray) -> str:
     """Of numbers the largest difference; of codes and of bits how many are others."""
-    if found.dtype == np.float32:
-        return f"{np.abs(found - expected).max():.1e}"
-    if found.dtype == np.uint8:
-        found, expected = np.unpackbits(found), np.unpackbits(expected)
-    return f"{(found != expected).sum()} of {found.size}"
+    if result.dtype == np.float32:
+        return f"{np.abs(result - expected).max():.1e}"
+    if result.dtype == np.uint8:
+        result, expected = np.unpackbits(result), np.unpackbits(expected)
+    return f"{(result != expected).sum()} of {result.size}"
 
 
 def main() -> None:
@@ -67,13 +67,13 @@ def main() -> None:
                 continue  # this processor does not run it
             command = [sys.executable, "-m", "benchmarks.rounding", place, name]
             subprocess.run(command, env=os.environ | environment, check=True)
-            first, found = np.load(folder / "first.npz"), np.load(folder / f"{name}.npz")
+            first, other = np.load(folder / "first.npz"), np.load(folder / f"{name}.npz")
             rows = len(first["fitted"])
-            cells = [difference(found["fitted"], first["fitted"])]
-            cells += [difference(found[f"{encoding} {rows}"], first[f"{encoding} {rows}"]) for encoding in NUMBERS]
-            print("|", " | ".join([name, str(found["fingerprint"])[:12], *cells]), "|", flush=True)
+            cells = [difference(other["fitted"], first["fitted"])]
+            cells += [difference(other[f"{encoding} {rows}"], first[f"{encoding} {rows}"]) for encoding in NUMBERS]
+            print("|", " | ".join([name, str(other["fingerprint"])[:12], *cells]), "|", flush=True)
             for size in BATCHES:
-                cells = [difference(found[f"{encoding} {size}"], found[f"{encoding} {rows}"]) for encoding in NUMBERS]
+                cells = [difference(other[f"{encoding} {size}"], other[f"{encoding} {rows}"]) for encoding in NUMBERS]
                 print("|", " | ".join([f"{name}, {size} a batch", "", "", *cells]), "|", flush=True)
 
 

@@ -24,7 +24,7 @@ from adaptor.fitting.judge import geometric_mean
 from adaptor.fitting.pipeline import experiment_of
 from adaptor.fitting.sample import Sample, in_memory
 from adaptor.fitting.settings import FitSettings
-from adaptor.fitting.tuning import Experiment, Params, given, one_thread, require_optuna, suggested
+from adaptor.fitting.tuning import Experiment, Params, one_thread, params_of, require_optuna, suggested
 from adaptor.maps import Sides
 from adaptor.training.workers.local import LocalWorkers
 from adaptor.vectors import Float32, prefix
@@ -56,12 +56,12 @@ class Figures:
 
     def between_halves(self) -> float:
         """How well nDCG ranks as nDCG does: the correlation between random halves of the queries."""
-        draw, found = np.random.default_rng(0), []
+        draw, correlations = np.random.default_rng(0), []
         for _ in range(HALVES):
             order = draw.permutation(self.ndcg.shape[1])
             half = len(order) // 2
-            found.append(spearmanr(self.means(order[:half]), self.means(order[half:])).statistic)
-        return float(np.mean(found))
+            correlations.append(spearmanr(self.means(order[:half]), self.means(order[half:])).statistic)
+        return float(np.mean(correlations))
 
 
 def configurations(experiment: Experiment) -> list[Params]:
@@ -69,63 +69,61 @@ def configurations(experiment: Experiment) -> list[Params]:
     optuna = require_optuna()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    study.enqueue_trial(given(experiment.training))
+    study.enqueue_trial(params_of(experiment.training))
     return [suggested(study.ask(), experiment.training) for _ in range(CONFIGURATIONS)]
 
 
 def experiment(fold: Collection, setting: str) -> Experiment | str:
     """What a search on this fold would try, or why it would not."""
     sample = Sample(in_memory(fold.corpus), in_memory(fold.corpus[:0]), in_memory(fold.corpus))
-    asked = fold.learn if setting == "with queries" else None
+    queries = fold.learn if setting == "with queries" else None
     dims = tuple(widths(fold.corpus.shape[1])[:-1])
-    return experiment_of(Maker(sample.train, asked, dims, FitSettings(), 0, LocalWorkers()), sample)
+    return experiment_of(Maker(sample.train, queries, dims, FitSettings(), 0, LocalWorkers()), sample)
 
 
-def trained(made: Experiment, params: Params) -> Sides:
+def trained(case: Experiment, params: Params) -> Sides:
     """Trained to the last step: stopped early, whatever falls behind its start would end as its start."""
     with one_thread():
-        settings = made.with_params(params)
-        maker = replace(made.maker, settings=settings)
-        steps = (settings.training if made.maker.queries is None else settings.query_training).steps
-        return maker.again("trained", Candidate(closed_forms.truncation(made.rows), steps, "two"), made.standard.nested)
+        settings = case.with_params(params)
+        maker = replace(case.maker, settings=settings)
+        steps = (settings.training if case.maker.queries is None else settings.query_training).steps
+        return maker.again("trained", Candidate(closed_forms.truncation(case.rows), steps, "two"), case.standard.nested)
 
 
-def judged(made: Experiment, sides: Sides, fold: Collection) -> tuple[float, float, Float32]:
+def judged(case: Experiment, sides: Sides, fold: Collection) -> tuple[float, float, Float32]:
     """Agreement, overlap@10, and nDCG@10 by query and dim, `(q, dims)`."""
-    y, asked = sides.corpus(fold.corpus), sides.query(fold.test)
-    values = [ndcg(prefix(asked, dim), prefix(y, dim), fold.judgments) for dim in made.maker.dims]
-    agreement, overlap = made.standard.judge.kept(sides, made.rows), made.standard.judge.overlap(sides, made.rows)
+    y, questions = sides.corpus(fold.corpus), sides.query(fold.test)
+    values = [ndcg(prefix(questions, dim), prefix(y, dim), fold.judgments) for dim in case.maker.dims]
+    agreement, overlap = case.standard.judge.kept(sides, case.rows), case.standard.judge.overlap(sides, case.rows)
     return geometric_mean(agreement), geometric_mean(overlap), np.stack(values, axis=1)
 
 
-def untrained(made: Experiment) -> list[Sides]:
+def untrained(case: Experiment) -> list[Sides]:
     forms = [closed_forms.truncation, closed_forms.pca, closed_forms.svd, closed_forms.tempered_svd]
-    asked = [] if made.maker.queries is None else [closed_forms.query_aware_svd(made.rows, made.maker.queries)]
-    return [*(form(made.rows) for form in forms), *asked]
+    aware = [] if case.maker.queries is None else [closed_forms.query_aware_svd(case.rows, case.maker.queries)]
+    return [*(form(case.rows) for form in forms), *aware]
 
 
 def run(name: str, setting: str) -> tuple[Figures, Figures] | str:
     """Figures of the configurations, and of these and the closed forms; folds are joined."""
     tuned, every = [], []
     for fold in data_sets.load(name):
-        made = experiment(fold, setting)
-        if isinstance(made, str):
-            return made
-        found = []
-        for params in configurations(made):
-            found.append(judged(made, trained(made, params), fold))
-            print(f"{name}, {setting}: {params} {found[-1][0]:.4f} {found[-1][2].mean():.4f}", flush=True)
-        tuned.append(found)
-        every.append(found + [judged(made, sides, fold) for sides in untrained(made)])
+        case = experiment(fold, setting)
+        if isinstance(case, str):
+            return case
+        figures = []
+        for params in configurations(case):
+            figures.append(judged(case, trained(case, params), fold))
+            print(f"{name}, {setting}: {params} {figures[-1][0]:.4f} {figures[-1][2].mean():.4f}", flush=True)
+        tuned.append(figures)
+        every.append(figures + [judged(case, sides, fold) for sides in untrained(case)])
     return joined(tuned), joined(every)
 
 
 def joined(folds: list[list[tuple[float, float, Float32]]]) -> Figures:
     """Over folds: the mean objectives, and all queries."""
-    agreement, overlap = (np.mean([[judged[i] for judged in found] for found in folds], axis=0) for i in (0, 1))
-    return Figures(
-        agreement, overlap, np.concatenate([np.stack([each[2] for each in found]) for found in folds], axis=1)
-    )
+    agreement, overlap = (np.mean([[judged[i] for judged in fold] for fold in folds], axis=0) for i in (0, 1))
+    return Figures(agreement, overlap, np.concatenate([np.stack([each[2] for each in fold]) for fold in folds], axis=1))
 
 
 def row(name: str, setting: str, tuned: Figures, every: Figures) -> str:
@@ -143,14 +141,14 @@ def row(name: str, setting: str, tuned: Figures, every: Figures) -> str:
     return f"| {name} | {setting} | {tuned.ndcg.shape[1]} | {' | '.join(cells)} |"
 
 
-def head(found: list[tuple[Figures, Figures]]) -> list[str]:
+def head(figures: list[tuple[Figures, Figures]]) -> list[str]:
     """What the table holds, and its means."""
     agreement, overlap, halves = (
-        [each.correlation(each.agreement) for each, _ in found],
-        [each.correlation(each.overlap) for each, _ in found],
-        [each.between_halves() for each, _ in found],
+        [each.correlation(each.agreement) for each, _ in figures],
+        [each.correlation(each.overlap) for each, _ in figures],
+        [each.between_halves() for each, _ in figures],
     )
-    chosen = [each.means()[each.agreement.argmax()] - each.means()[0] for each, _ in found]
+    chosen = [each.means()[each.agreement.argmax()] - each.means()[0] for each, _ in figures]
     return [
         "# Tuning without labels",
         "",
@@ -187,12 +185,12 @@ def main(names: list[str]) -> None:
     left_out: list[str] = []
     for setting in SETTINGS:
         for name in names:
-            found = run(name, setting)
-            if isinstance(found, str):
-                left_out.append(f"- {name}, {setting}: {found}")
+            pair = run(name, setting)
+            if isinstance(pair, str):
+                left_out.append(f"- {name}, {setting}: {pair}")
             else:
-                figures.append(found)
-                rows.append(row(name, setting, *found))
+                figures.append(pair)
+                rows.append(row(name, setting, *pair))
     tail = ["", "Not tuned, for the reason that a fit gives:", "", *left_out] if left_out else []
     OUT.write_text("\n".join([*head(figures), *rows, *tail]) + "\n")
     print(f"{OUT} written in {time.perf_counter() - started:.0f} s")

@@ -27,16 +27,16 @@ def made_up(rows: int, width: int, seed: int) -> Float32:
 
 
 def main() -> None:
-    given = [int(word) for word in sys.argv[1:]]
-    rows, width, queries = given + [300, 4096, 0][len(given) :]
+    numbers = [int(word) for word in sys.argv[1:]]
+    rows, width, queries = numbers + [300, 4096, 0][len(numbers) :]
     corpus = made_up(rows, width, seed=0)
-    asked = made_up(queries, width, seed=1) if queries else None
+    questions = made_up(queries, width, seed=1) if queries else None
     started = time.perf_counter()
 
     def say(line: str) -> None:
         print(f"{time.perf_counter() - started:7.1f} s  {line}", flush=True)
 
-    adaptor = fit(corpus, dims=DIMS, queries=asked, report=say)
+    adaptor = fit(corpus, dims=DIMS, queries=questions, report=say)
     seconds = time.perf_counter() - started
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20)
     candidate = adaptor.config["candidate"]

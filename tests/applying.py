@@ -48,8 +48,8 @@ class Bench:
     def config(self, name: str, **apply: Any) -> Config:
         settings = {"target": str(self.folder / name), "carry": ["title"], **apply}
         source = settings.pop("source", {})
-        given = small_config(self.folder, self.docs, apply=settings, source={"table": self.docs, **source})
-        return load_config(write_config(self.folder / f"{name}.yaml", given))
+        document = small_config(self.folder, self.docs, apply=settings, source={"table": self.docs, **source})
+        return load_config(write_config(self.folder / f"{name}.yaml", document))
 
     def apply(self, name: str, **apply: Any) -> Applied:
         self.said = []

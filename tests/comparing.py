@@ -17,24 +17,24 @@ from adaptor.codecs import BinaryCodec, Int8Codec
 ROUNDING = 16 * float(np.finfo(np.float32).eps)
 
 
-def assert_same_rows(found: Sequence[Sequence[Any]], expected: Sequence[Sequence[Any]]) -> None:
+def assert_same_rows(rows: Sequence[Sequence[Any]], expected: Sequence[Sequence[Any]]) -> None:
     """The same rows in the same order; only numbers of vectors may be a rounding apart."""
-    assert [_exact(row) for row in found] == [_exact(row) for row in expected]
-    assert_same_numbers(_numbers(found), _numbers(expected))
+    assert [_exact(row) for row in rows] == [_exact(row) for row in expected]
+    assert_same_numbers(_numbers(rows), _numbers(expected))
 
 
-def assert_same_numbers(found: Any, expected: Any) -> None:
+def assert_same_numbers(numbers: Any, expected: Any) -> None:
     """Numbers of vectors of length 1: none is more than a rounding from the other."""
-    np.testing.assert_allclose(found, expected, rtol=0, atol=ROUNDING, equal_nan=False)
+    np.testing.assert_allclose(numbers, expected, rtol=0, atol=ROUNDING, equal_nan=False)
 
 
-def assert_codes_of(y: np.ndarray, codec: Int8Codec | BinaryCodec, found: np.ndarray) -> None:
+def assert_codes_of(y: np.ndarray, codec: Int8Codec | BinaryCodec, result: np.ndarray) -> None:
     """`found (n, bytes)` are the codes of `y (n, m)`; another code only within a rounding of the edge between two."""
     low, high = (codec.encode(y + np.float32(shift)) for shift in (-ROUNDING, ROUNDING))
-    assert (found.shape, found.dtype) == (low.shape, low.dtype)
+    assert (result.shape, result.dtype) == (low.shape, low.dtype)
     if isinstance(codec, BinaryCodec):
-        low, found, high = (np.unpackbits(codes, axis=1) for codes in (low, found, high))
-    assert ((low <= found) & (found <= high)).all()
+        low, result, high = (np.unpackbits(codes, axis=1) for codes in (low, result, high))
+    assert ((low <= result) & (result <= high)).all()
 
 
 def _exact(row: Sequence[Any]) -> list[Any]:

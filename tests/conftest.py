@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from applying import Bench, vectors
 from kernels import small_blocks  # noqa: F401 - a fixture
 from synthetic import SMALL_SPARK, small_config, write_config
 
@@ -31,6 +32,22 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     del os.environ["PYSPARK_SUBMIT_ARGS"]
     yield session
     session.stop()
+
+
+@pytest.fixture(scope="module")
+def original(spark: Any, tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    """100 good rows and three bad ones, in a source that each test of a module gets a copy of."""
+    bench = Bench(spark, tmp_path_factory.mktemp("original"))
+    bench.save(vectors(100))
+    return bench
+
+
+@pytest.fixture
+def bench(spark: Any, tmp_path: Path, original: Bench) -> Bench:
+    """A copy of `original`, history and all, for one test alone."""
+    bench = Bench(spark, tmp_path)
+    bench.copy(original)
+    return bench
 
 
 @pytest.fixture

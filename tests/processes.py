@@ -104,9 +104,9 @@ def committed(target: Path | str) -> tuple[int, int]:
 
 def workers(of: psutil.Process) -> list[psutil.Process]:
     """The Python workers under a process: what a daemon has forked."""
-    found = [child for child in of.children(recursive=True) if "-m adaptor.spark.daemon" in _command(child)]
-    parents = {child.pid for child in found}
-    return [child for child in found if child.ppid() in parents]
+    children = [child for child in of.children(recursive=True) if "-m adaptor.spark.daemon" in _command(child)]
+    parents = {child.pid for child in children}
+    return [child for child in children if child.ppid() in parents]
 
 
 def executors(of: psutil.Process) -> list[psutil.Process]:

@@ -15,31 +15,31 @@ from adaptor.maps import Map
 
 
 def fitted(seed: int = 0, **changes) -> Adaptor:
-    made = Adaptor(
+    adaptor = Adaptor(
         corpus=Map(rotation(seed=seed)),
         dims=(4, 8),
         config={"candidate": "rotation", "seed": seed},
         metrics={"held_out_rows": 5},
     )
-    return replace(made, **changes)
+    return replace(adaptor, **changes)
 
 
 def test_saved_and_loaded_it_encodes_the_same(tmp_path):
-    made = fitted()
-    made.save(str(tmp_path / "a"), card="# card")
+    adaptor = fitted()
+    adaptor.save(str(tmp_path / "a"), card="# card")
     loaded = Adaptor.load(str(tmp_path / "a"))
     x = clustered(9, seed=3)
-    np.testing.assert_array_equal(loaded.encode(x, dim=8), made.encode(x, dim=8))
+    np.testing.assert_array_equal(loaded.encode(x, dim=8), adaptor.encode(x, dim=8))
     assert loaded.dims == (4, 8)
-    assert loaded.config == made.config
-    assert loaded.metrics == made.metrics
-    assert loaded.fingerprint == made.fingerprint
+    assert loaded.config == adaptor.config
+    assert loaded.metrics == adaptor.metrics
+    assert loaded.fingerprint == adaptor.fingerprint
     assert (tmp_path / "a" / "README.md").read_text() == "# card"
 
 
 def test_a_query_map_of_its_own_survives_and_is_used(tmp_path):
-    made = fitted(query=Map(np.eye(32, dtype=np.float32)))
-    made.save(str(tmp_path))
+    adaptor = fitted(query=Map(np.eye(32, dtype=np.float32)))
+    adaptor.save(str(tmp_path))
     loaded = Adaptor.load(str(tmp_path))
     x = clustered(9, seed=3)
     expected = x[:, :4] / np.linalg.norm(x[:, :4], axis=1, keepdims=True)
@@ -49,10 +49,10 @@ def test_a_query_map_of_its_own_survives_and_is_used(tmp_path):
 
 def test_encode_gives_rows_of_length_one_at_any_dim():
     for dim in (1, 5, 8, 32):
-        found = fitted().encode(clustered(9, seed=3), dim=dim)
-        assert found.shape == (9, dim)
-        assert found.dtype == np.float32
-        np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
+        rows = fitted().encode(clustered(9, seed=3), dim=dim)
+        assert rows.shape == (9, dim)
+        assert rows.dtype == np.float32
+        np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-5)
     assert fitted().encode(clustered(9)).shape == (9, 32)
 
 
@@ -77,35 +77,35 @@ def test_dims_above_the_width_make_no_adaptor():
 
 
 def test_fingerprint_counts_weights_config_and_dims_but_not_metrics():
-    made = fitted()
-    assert made.fingerprint == fitted().fingerprint
-    assert made.fingerprint == fitted(metrics={"held_out_rows": 99}).fingerprint
-    weight = made.corpus.weight.copy()
+    adaptor = fitted()
+    assert adaptor.fingerprint == fitted().fingerprint
+    assert adaptor.fingerprint == fitted(metrics={"held_out_rows": 99}).fingerprint
+    weight = adaptor.corpus.weight.copy()
     weight[0, 0] = np.nextafter(weight[0, 0], np.float32(2))
     others = [
         fitted(corpus=Map(weight)),
         fitted(dims=(4, 9)),
         fitted(config={"candidate": "rotation", "seed": 1}),
-        fitted(query=made.corpus),
+        fitted(query=adaptor.corpus),
     ]
-    assert len({made.fingerprint, *(other.fingerprint for other in others)}) == 5
+    assert len({adaptor.fingerprint, *(other.fingerprint for other in others)}) == 5
 
 
 def test_config_is_written_last(tmp_path, monkeypatch):
     """A save that is cut off before its last file leaves nothing to load."""
     from fsspec.implementations.local import LocalFileSystem
 
-    written = []
+    names = []
     pipe = LocalFileSystem.pipe_file
 
     def note(self, path, value, **kwargs):
-        written.append(Path(path).name)
+        names.append(Path(path).name)
         return pipe(self, path, value, **kwargs)
 
     monkeypatch.setattr(LocalFileSystem, "pipe_file", note)
     fitted().save(str(tmp_path))
-    assert sorted(written) == ["README.md", "config.json", "metrics.json", "model.safetensors"]
-    assert written[-1] == "config.json"
+    assert sorted(names) == ["README.md", "config.json", "metrics.json", "model.safetensors"]
+    assert names[-1] == "config.json"
 
 
 def test_a_folder_without_config_is_no_artifact(tmp_path):

@@ -35,10 +35,10 @@ def adaptor(request) -> Adaptor:
 def test_bad_rows_are_null_with_a_reason_and_good_ones_are_not_shifted(adaptor, kind, encoding, small_blocks):
     x = clustered(len(BAD) * 3, seed=2)
     vectors = [vector for bad, good in zip([*BAD.values()] * 3, x) for vector in (bad, good.tolist())]
-    made = Kernel(adaptor, encoding=encoding)
-    found = made(arrow(vectors, kind))
-    assert found.reasons.to_pylist() == [why for name in [*BAD] * 3 for why in (name, None)]
-    for nested, column, expected in zip(made.nested, found.columns, made(arrow(x)).columns):
+    kernel = Kernel(adaptor, encoding=encoding)
+    result = kernel(arrow(vectors, kind))
+    assert result.reasons.to_pylist() == [why for name in [*BAD] * 3 for why in (name, None)]
+    for nested, column, expected in zip(kernel.nested, result.columns, kernel(arrow(x)).columns):
         assert column.is_null().to_pylist() == [True, False] * len(x)
         if encoding == "float32":
             np.testing.assert_allclose(numbers(column), numbers(expected), atol=1e-6)
@@ -50,15 +50,15 @@ def test_bad_rows_are_null_with_a_reason_and_good_ones_are_not_shifted(adaptor, 
 
 @pytest.mark.parametrize("name", BAD)
 def test_a_batch_of_bad_rows_alone(adaptor, name):
-    found = Kernel(adaptor)(arrow([BAD[name]] * 3))
-    assert found.reasons.to_pylist() == [name] * 3
-    assert [column.null_count for column in found.columns] == [3, 3, 3]
+    result = Kernel(adaptor)(arrow([BAD[name]] * 3))
+    assert result.reasons.to_pylist() == [name] * 3
+    assert [column.null_count for column in result.columns] == [3, 3, 3]
 
 
 def test_bad_rows_of_fixed_size(adaptor):
     vectors = [BAD[name] for name in ("null", "holds null", "holds NaN", "infinite", "zero")]
-    found = Kernel(adaptor)(arrow([*vectors, *clustered(2)], pa.list_(pa.float32(), WIDTH)).slice(1))
-    assert found.reasons.to_pylist() == ["holds null", "holds NaN", "infinite", "zero", None, None]
+    result = Kernel(adaptor)(arrow([*vectors, *clustered(2)], pa.list_(pa.float32(), WIDTH)).slice(1))
+    assert result.reasons.to_pylist() == ["holds null", "holds NaN", "infinite", "zero", None, None]
     other = Kernel(adaptor)(arrow([[1.0] * 8] * 2, pa.list_(pa.float32(), 8)))
     assert other.reasons.to_pylist() == ["width 8 instead of 32"] * 2
 
@@ -94,13 +94,13 @@ def test_a_row_that_is_mapped_to_a_prefix_of_zeros_is_bad(side_map, encoding, la
         np.zeros(WIDTH),
         axes[15] + axes[16],
     ]
-    found = Kernel(adaptor, layout, encoding)(arrow(vectors), device)
+    result = Kernel(adaptor, layout, encoding)(arrow(vectors), device)
     zero = "zero at dim 4"
     of_short = zero if encoding == "int8" else None
-    assert found.reasons.to_pylist() == [zero, None, zero, "null", zero, of_short, *[None] * 8, "zero", zero]
+    assert result.reasons.to_pylist() == [zero, None, zero, "null", zero, of_short, *[None] * 8, "zero", zero]
     good = np.array([x[0], *([] if of_short else [short]), *x[1:]])
-    nested, column = Kernel(adaptor, layout).nested[-1], found.columns[-1]
-    assert all(some.is_valid().equals(found.reasons.is_null()) for some in found.columns)
+    nested, column = Kernel(adaptor, layout).nested[-1], result.columns[-1]
+    assert all(some.is_valid().equals(result.reasons.is_null()) for some in result.columns)
     mapped = adaptor.corpus(normalise(good), nested.stop)[:, nested.start :]
     if encoding != "float32":
         assert_codes_of(mapped, *codec_and_codes(adaptor, encoding, nested, column))
@@ -151,6 +151,6 @@ def test_reasons_are_those_of_the_jobs(spark, kind):
     df = embeddings_frame(spark, vectors, kind=kind.value_type)
     df = df.withColumn("embedding", df.embedding.cast("array<float>"))  # as apply reads it
     rows = df.select("id", reason("id", "embedding", WIDTH).alias("reason")).orderBy("id").collect()
-    found = Kernel(adaptor_of(linear()))(arrow(vectors, kind)).reasons.to_pylist()
-    assert found == [row["reason"] for row in rows]
-    assert set(BAD) | {None} == set(found)
+    result = Kernel(adaptor_of(linear()))(arrow(vectors, kind)).reasons.to_pylist()
+    assert result == [row["reason"] for row in rows]
+    assert set(BAD) | {None} == set(result)

@@ -35,8 +35,8 @@ def folders(tmp_path_factory) -> tuple[str, ...]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_row_in_order(folders, kind):
-    found = gather(kind(folders, 250))
-    np.testing.assert_array_equal(found.numpy(), clustered(250))
+    result = gather(kind(folders, 250))
+    np.testing.assert_array_equal(result.numpy(), clustered(250))
 
 
 @pytest.mark.parametrize("kind", KINDS)

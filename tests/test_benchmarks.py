@@ -21,7 +21,7 @@ def test_the_readme_says_what_quality_says():
 
 def test_every_number_of_the_table_stands_in_the_same_row_of_its_section():
     title, row = None, None
-    found = 0
+    count = 0
     for line in readme_table.cut(QUALITY).splitlines()[2:]:
         first, *cells = [cell.strip() for cell in line.strip("|").split("|")]
         if first.startswith("**"):
@@ -32,8 +32,8 @@ def test_every_number_of_the_table_stands_in_the_same_row_of_its_section():
         rows = [line for line in section.splitlines() if line.startswith(f"| {row} |")]
         numbers = [[_value(cell) for cell in line.strip("|").split("|")[1:]] for line in rows]
         assert cells in numbers
-        found += 1
-    assert found == 2 * len(readme_table.ROWS)
+        count += 1
+    assert count == 2 * len(readme_table.ROWS)
 
 
 def _value(cell: str) -> str:

@@ -41,16 +41,16 @@ def lake(spark, tmp_path_factory):
     tenant = as_bytes(F.when(F.col("id") < "d200", "one").otherwise("two"))
     docs = docs.withColumn("tenant", tenant).withColumn("id", as_bytes("id"))
     docs.write.format("delta").option("delta.enableChangeDataFeed", "true").save(str(folder / "docs"))
-    asked = embeddings_frame(spark, corpus[:QUERIES] + 0.3 * clustered(QUERIES, seed=4), ids[:QUERIES])
-    save_delta(asked.withColumn("id", as_bytes("id")), folder / "queries")
+    queries = embeddings_frame(spark, corpus[:QUERIES] + 0.3 * clustered(QUERIES, seed=4), ids[:QUERIES])
+    save_delta(queries.withColumn("id", as_bytes("id")), folder / "queries")
     grades = [(uuid(name), uuid(name), 1) for name in ids[:QUERIES]]
     save_delta(spark.createDataFrame(grades, "query_id binary, corpus_id binary, grade int"), folder / "judgments")
     return folder
 
 
 def config(folder, name, **changes):
-    given = small_config(folder / name, str(folder / "docs"), **changes)
-    return load_config(write_config(folder / name / "config.yaml", given))
+    document = small_config(folder / name, str(folder / "docs"), **changes)
+    return load_config(write_config(folder / name / "config.yaml", document))
 
 
 def quarantined(spark, folder):
@@ -59,15 +59,15 @@ def quarantined(spark, folder):
 
 
 def test_the_three_jobs(spark, lake):
-    asked = {"queries": str(lake / "queries"), "judgments": str(lake / "judgments")}
-    log = {"table": asked["queries"], "judgments": asked["judgments"]}
+    tables = {"queries": str(lake / "queries"), "judgments": str(lake / "judgments")}
+    log = {"table": tables["queries"], "judgments": tables["judgments"]}
     settings = config(
         lake,
         "judged",
         sample={"stratum": "tenant"},
         query_log=log,
         fit={"candidates": ["svd", "query_aware_svd"]},
-        evaluate={"data_set": "uuids", **asked},
+        evaluate={"data_set": "uuids", **tables},
     )
     fitted = fit_table(spark, settings, quiet)
     assert fitted.adaptor.config["judged_queries"] == QUERIES

@@ -1,25 +1,11 @@
 """Builds: what they commit before they are published, and what is left of those that never are."""
 
 import pytest
-from applying import Bench, vectors
+from applying import vectors
 from processes import committed
 
 from adaptor import AdaptorError
 from adaptor.spark.apply.builds import Build
-
-
-@pytest.fixture(scope="module")
-def written(spark, tmp_path_factory):
-    made = Bench(spark, tmp_path_factory.mktemp("staging"))
-    made.save(vectors(100))
-    return made
-
-
-@pytest.fixture
-def bench(spark, tmp_path, written):
-    made = Bench(spark, tmp_path)
-    made.copy(written)
-    return made
 
 
 def require_whole(bench, name="nested"):

@@ -38,8 +38,8 @@ def make(workers: Two) -> Sides:
 
 
 def test_workers_that_round_apart_made_the_same_map():
-    alone, made = make(Two(0.0)), make(Two(3e-7))
-    for one, other in zip(alone.corpus.tensors().values(), made.corpus.tensors().values(), strict=True):
+    alone, both = make(Two(0.0)), make(Two(3e-7))
+    for one, other in zip(alone.corpus.tensors().values(), both.corpus.tensors().values(), strict=True):
         np.testing.assert_array_equal(one, other)
 
 

@@ -12,24 +12,15 @@ from synthetic import embeddings_frame, rotation, save_delta
 from adaptor import Adaptor, AdaptorError
 from adaptor.artifact import publish
 from adaptor.maps import Map
-from adaptor.spark.apply import changes
+from adaptor.spark.apply import merge
 
 MODES = ["incremental", "stream"]
 
 
 @pytest.fixture(scope="module")
-def written(spark, tmp_path_factory):
-    made = Bench(spark, tmp_path_factory.mktemp("changes"))
-    made.save(vectors(100))
-    made.sql("ALTER TABLE docs SET TBLPROPERTIES ('delta.enableChangeDataFeed' = true)")
-    return made
-
-
-@pytest.fixture
-def bench(spark, tmp_path, written):
-    made = Bench(spark, tmp_path)
-    made.copy(written)
-    return made
+def original(original):
+    original.sql("ALTER TABLE docs SET TBLPROPERTIES ('delta.enableChangeDataFeed' = true)")
+    return original
 
 
 def change(bench: Bench) -> None:
@@ -83,7 +74,7 @@ def test_two_merges_at_once(bench, monkeypatch):
     bench.apply("nested", mode="incremental")
     bench.sql("UPDATE docs SET embedding = NULL WHERE id IN ('d012', 'd013')")
     bench.sql("UPDATE docs SET embedding = ARRAY_REPEAT(CAST(1 AS FLOAT), 32) WHERE id = 'd012'")
-    places, others = changes._places, []
+    places, others = merge._places, []
 
     def overtaken(*arguments):
         if not others:
@@ -91,7 +82,7 @@ def test_two_merges_at_once(bench, monkeypatch):
             others.append(bench.apply("nested", mode="incremental"))
         return places(*arguments)
 
-    monkeypatch.setattr(changes, "_places", overtaken)
+    monkeypatch.setattr(merge, "_places", overtaken)
     with pytest.raises(AdaptorError, match="another run merges changes into"):
         bench.apply("nested", mode="incremental", source={"version": 2})
     assert (others[1].source.version, others[1].bad_rows) == (3, {"null": 1})

@@ -29,8 +29,8 @@ def test_svd_keeps_every_similarity_at_full_width():
 def test_svd_spans_what_numpy_finds(dim):
     x = clustered(200)
     expected = np.linalg.svd(normalise(x).astype(np.float64))[2][:dim].T
-    found = closed_forms.svd(x).corpus.weight[:, :dim]
-    np.testing.assert_allclose(found @ found.T, expected @ expected.T, atol=1e-4)
+    weight = closed_forms.svd(x).corpus.weight[:, :dim]
+    np.testing.assert_allclose(weight @ weight.T, expected @ expected.T, atol=1e-4)
 
 
 def test_svd_does_not_depend_on_the_order_or_length_of_rows():

@@ -14,8 +14,8 @@ def test_a_worker_forgets_archives_between_tasks(spark):
         return archives, "adaptor.spark.daemon" in sys.orig_argv
 
     for _ in range(3):  # what the first tasks import may come from archives
-        found = spark.sparkContext.parallelize(range(4), 4).map(looked_into).collect()
-    assert found == [([], True)] * 4
+        finders = spark.sparkContext.parallelize(range(4), 4).map(looked_into).collect()
+    assert finders == [([], True)] * 4
 
 
 def test_a_daemon_that_was_submitted_stays():

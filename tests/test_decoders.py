@@ -17,8 +17,8 @@ NULL = 3  # the row without an embedding
 
 @pytest.fixture(scope="module")
 def adaptor() -> Adaptor:
-    made = Map(rotation())
-    return Adaptor(made, DIMS, int8_scales=Int8Codec.fit(made(clustered(300))).scales)
+    map_ = Map(rotation())
+    return Adaptor(map_, DIMS, int8_scales=Int8Codec.fit(map_(clustered(300))).scales)
 
 
 @pytest.fixture(scope="module")
@@ -61,11 +61,11 @@ def test_int8_in_sql_equals_numpy(spark, adaptor, x, nested, layout):
     good = np.delete(x, NULL, axis=0)
     for dim, column in zip(DIMS, columns):
         codec = Int8Codec(adaptor.int8_scales[:dim])
-        found = collected(df, f"decode_int8_{dim}({column})")
-        np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-6)
+        decoded = collected(df, f"decode_int8_{dim}({column})")
+        np.testing.assert_allclose(np.linalg.norm(decoded, axis=1), 1, atol=1e-6)
         # One code may lie a step away where the kernel and NumPy round differently.
-        np.testing.assert_allclose(found, codec.decode(codec.encode(adaptor.corpus(good, dim))), atol=0.02)
-        assert np.median((found * adaptor.encode(good, dim=dim)).sum(axis=1)) > 0.999
+        np.testing.assert_allclose(decoded, codec.decode(codec.encode(adaptor.corpus(good, dim))), atol=0.02)
+        assert np.median((decoded * adaptor.encode(good, dim=dim)).sum(axis=1)) > 0.999
 
 
 def test_binary_in_sql_equals_numpy(spark, adaptor, x, nested):
@@ -84,11 +84,11 @@ def test_codes_in_slices_with_nulls(kind):
     codes = [bytes([i, 255 - i]) if i % 3 else None for i in range(10)]
     array = pa.array(codes if "binary" in str(kind) else [c and list(c) for c in codes], kind).slice(2, 7)
     codec = BinaryCodec(11)
-    found = Decoder(codec)(array)
-    found.validate(full=True)
-    assert [value is None for value in found.to_pylist()] == [code is None for code in codes[2:9]]
+    decoded = Decoder(codec)(array)
+    decoded.validate(full=True)
+    assert [value is None for value in decoded.to_pylist()] == [code is None for code in codes[2:9]]
     kept = np.array([list(code) for code in codes[2:9] if code], np.uint8)
-    np.testing.assert_array_equal(np.array(found.drop_null().to_pylist(), np.float32), codec.decode(kept))
+    np.testing.assert_array_equal(np.array(decoded.drop_null().to_pylist(), np.float32), codec.decode(kept))
     assert Decoder(codec)(array.slice(0, 0)).to_pylist() == []
 
 
@@ -114,8 +114,8 @@ def test_any_prefix_of_a_layout_in_sql(adaptor, x, nested, layout):
     df = nested(layout)
     good = np.delete(x, NULL, axis=0)
     for dim in (1, 4, 7, 11, 16, *([WIDTH] if layout == "single" else [])):
-        found = collected(df, prefix_sql(layout, DIMS, dim))
-        np.testing.assert_allclose(found, adaptor.encode(good, dim=dim), atol=1e-6)
+        decoded = collected(df, prefix_sql(layout, DIMS, dim))
+        np.testing.assert_allclose(decoded, adaptor.encode(good, dim=dim), atol=1e-6)
         assert dict(df.selectExpr(f"{prefix_sql(layout, DIMS, dim)} AS e").dtypes) == {"e": "array<float>"}
 
 

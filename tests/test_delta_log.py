@@ -24,11 +24,11 @@ def tables(spark, tmp_path):
 
 def test_files_and_transactions_with_and_without_checksums(tables):
     with_checksums, without = tables
-    found, read = with_checksums.snapshot(), without.snapshot()
-    assert found.applications == {"a chunk": 3}
+    snapshot, read = with_checksums.snapshot(), without.snapshot()
+    assert snapshot.applications == {"a chunk": 3}
     assert read.applications is None
-    assert [file.key for file in found.files] == [file.key for file in read.files]
-    assert found.rows == read.rows == 59
+    assert [file.key for file in snapshot.files] == [file.key for file in read.files]
+    assert snapshot.rows == read.rows == 59
     for log in tables:
         assert log.start().seen("a chunk", 3)
         assert not log.start().seen("a chunk", 4)

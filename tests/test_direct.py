@@ -29,20 +29,20 @@ def test_every_row_is_in_exactly_one_split(tmp_path):
     source = str(tmp_path / "source.parquet")
     parquet.write_table(pa.table({"id": np.arange(1000), "embedding": lists}), source, row_group_size=100)
     size = (tmp_path / "source.parquet").stat().st_size
-    kept = pa.schema([("id", pa.int64())])
+    schema = pa.schema([("id", pa.int64())])
     for step in (size, size // 2 + 1, size // 7, 501):
-        found = []
+        ids = []
         for start in range(0, size, step):
             folder = tmp_path / f"out-{step}-{start}"
             split = Split(source, start, min(start + step, size))
             output = adapt_splits(
-                Kernel(ADAPTOR), "id", "embedding", kept, False, str(folder), str(folder / "bad"), [split]
+                Kernel(ADAPTOR), "id", "embedding", schema, False, str(folder), str(folder / "bad"), [split]
             )
-            for written in output.good:
-                table = parquet.read_table(folder / written.name)
-                assert (len(table), written.stats["numRecords"]) == (output.seen, output.seen)
-                found.append(table)
-        whole = pa.concat_tables(found).sort_by("id")
+            for file in output.good:
+                table = parquet.read_table(folder / file.name)
+                assert (len(table), file.stats["numRecords"]) == (output.seen, output.seen)
+                ids.append(table)
+        whole = pa.concat_tables(ids).sort_by("id")
         assert whole["id"].to_pylist() == list(range(1000))
         expected = ADAPTOR.encode(x, dim=8)
         np.testing.assert_allclose(np.array(whole["embedding_8"].to_pylist()), expected, atol=1e-6)
@@ -56,10 +56,10 @@ def test_a_failing_task_leaves_no_file(tmp_path):
     with source.open("r+b") as file:  # the second of two row groups is damaged
         file.seek(group.dictionary_page_offset or group.data_page_offset)
         file.write(b"\xff" * 8)
-    kept = pa.schema([("id", pa.string())])
+    schema = pa.schema([("id", pa.string())])
     split = Split(str(source), 0, 1 << 30)
     with pytest.raises(OSError, match="page header"):
-        adapt_splits(Kernel(ADAPTOR), "id", "embedding", kept, False, str(tmp_path / "out"), str(tmp_path), [split])
+        adapt_splits(Kernel(ADAPTOR), "id", "embedding", schema, False, str(tmp_path / "out"), str(tmp_path), [split])
     assert not (tmp_path / "out").exists()
 
 
@@ -182,8 +182,8 @@ def test_a_quarantine_that_is_another_target(bench):
 def test_files_are_neither_too_small_nor_too_many(bench):
     bench.save(vectors(300, bad=False), files=12)
     bench.apply("direct", engine="direct")
-    found = bench.spark.read.format("delta").load(str(bench.folder / "direct"))
-    assert len(found.inputFiles()) == 1
+    rows = bench.spark.read.format("delta").load(str(bench.folder / "direct"))
+    assert len(rows.inputFiles()) == 1
 
 
 def test_bounds_are_exact_or_not_there(tmp_path, monkeypatch):

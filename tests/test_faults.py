@@ -37,28 +37,28 @@ def lake(spark, tmp_path_factory):
     """A table of twenty files, each of them a chunk, a few bad rows in some; two artifacts; the undisturbed targets."""
     folder = tmp_path_factory.mktemp("faults")
     docs = embeddings_frame(spark, [*clustered(ROWS), *BAD]).repartition(CHUNKS)
-    made = SimpleNamespace(spark=spark, folder=folder, docs=save_delta(docs, folder / "docs"))
+    tables = SimpleNamespace(spark=spark, folder=folder, docs=save_delta(docs, folder / "docs"))
     for name, seed in (("one", 0), ("two", 1)):
         publish(Adaptor(Map(rotation(seed=seed)), (4, 8, 16)), str(folder / name))
 
-    def config(name: str, artifact: str = "one", table: str = made.docs, **apply) -> str:
+    def config(name: str, artifact: str = "one", table: str = tables.docs, **apply) -> str:
         """The path of a config that writes to a target of this name."""
         apply = {"target": str(folder / name), "carry": ["title"], "chunk_bytes": 1, **apply}
-        given = small_config(folder / name, table, artifact=str(folder / artifact), apply=apply)
-        return write_config(folder / f"{name}-{artifact}.yaml", given | {"runs": str(folder / f"{name}-runs")})
+        document = small_config(folder / name, table, artifact=str(folder / artifact), apply=apply)
+        return write_config(folder / f"{name}-{artifact}.yaml", document | {"runs": str(folder / f"{name}-runs")})
 
     def apply(path: str, report=quiet):
         return apply_table(spark, load_config(path), report)
 
     def docs_again(where: Path | str, mode: str = "errorifexists") -> str:
-        return save_delta(spark.read.format("delta").load(made.docs).repartition(CHUNKS), where, mode)
+        return save_delta(spark.read.format("delta").load(tables.docs).repartition(CHUNKS), where, mode)
 
-    made.config, made.apply, made.docs_again = config, apply, docs_again
-    made.expected = {}
+    tables.config, tables.apply, tables.docs_again = config, apply, docs_again
+    tables.expected = {}
     for artifact in ("one", "two"):
         apply(config(f"undisturbed_{artifact}", artifact))
-        made.expected[artifact] = rows(spark, folder / f"undisturbed_{artifact}")
-    return made
+        tables.expected[artifact] = rows(spark, folder / f"undisturbed_{artifact}")
+    return tables
 
 
 def rows(spark, table: Path | str) -> list[tuple]:
@@ -68,9 +68,9 @@ def rows(spark, table: Path | str) -> list[tuple]:
 
 def require_undisturbed(lake, name: str, artifact: str = "one") -> None:
     """Target and quarantine hold what an undisturbed run writes, every row once."""
-    found = rows(lake.spark, lake.folder / name)
-    assert len(found) == ROWS
-    assert_same_rows(found, lake.expected[artifact])
+    result = rows(lake.spark, lake.folder / name)
+    assert len(result) == ROWS
+    assert_same_rows(result, lake.expected[artifact])
     bad = rows(lake.spark, lake.folder / f"{name}_quarantine")
     assert len(bad) == len(BAD)
     assert bad == rows(lake.spark, lake.folder / f"undisturbed_{artifact}_quarantine")
@@ -128,8 +128,8 @@ def test_readers_see_the_old_rows_or_all_new_ones(lake):
         now = log.snapshot()
         artifact = "one" if now.properties["matryoshka.fingerprint"] == fingerprints["one"] else "two"
         assert_same_rows(sorted(map(tuple, now.read(now.files).collect())), lake.expected[artifact])
-        found = rows(lake.spark, target)
-        assert_same_rows(found, lake.expected[_artifact_of(found, lake.expected)])
+        result = rows(lake.spark, target)
+        assert_same_rows(result, lake.expected[_artifact_of(result, lake.expected)])
         seen.append(artifact)
 
     path = lake.config("read", "two", rebuild=True)
@@ -151,9 +151,9 @@ def test_readers_see_the_old_rows_or_all_new_ones(lake):
     require_undisturbed(lake, "read", "two")
 
 
-def _artifact_of(found: list[tuple], expected: dict[str, list[tuple]]) -> str:
+def _artifact_of(result: list[tuple], expected: dict[str, list[tuple]]) -> str:
     """Whose rows these are, if they are anyone's: by the first vector of the first."""
-    return min(expected, key=lambda name: np.abs(np.subtract(found[0][2], expected[name][0][2])).max())
+    return min(expected, key=lambda name: np.abs(np.subtract(result[0][2], expected[name][0][2])).max())
 
 
 def _chunks_but(target: Path, old: list[str]) -> int:
@@ -212,8 +212,8 @@ def test_a_full_disk(lake, engine):
         builds = committed(disk / "nested")[0]
         lake.apply(path)
         assert committed(disk / "nested")[0] == builds  # it went on with the same build
-        found = rows(lake.spark, disk / "nested")
-        assert [row[0] for row in found] == sorted(
+        result = rows(lake.spark, disk / "nested")
+        assert [row[0] for row in result] == sorted(
             [f"d{i:03d}" for i in range(200)] + [row.id for row in more.collect()]
         )
 
@@ -296,6 +296,6 @@ def test_workers_and_executors_killed_on_a_cluster(lake, tmp_path):
         assert job.wait() == 0, job.out
     assert killed.count("worker") >= 1
     assert killed.count("executor") == 2
-    found = rows(lake.spark, target)
-    assert len(found) == len(vectors)
-    assert_same_rows(found, rows(lake.spark, lake.folder / "large"))
+    result = rows(lake.spark, target)
+    assert len(result) == len(vectors)
+    assert_same_rows(result, rows(lake.spark, lake.folder / "large"))

@@ -23,9 +23,9 @@ def fitted() -> adaptor.Adaptor:
 def test_output_has_length_one(fitted):
     assert fitted.dims == (4, 8, 16)
     for dim in fitted.dims:
-        found = fitted.encode(clustered(20, seed=5), dim=dim)
-        assert found.shape == (20, dim)
-        np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
+        rows = fitted.encode(clustered(20, seed=5), dim=dim)
+        assert rows.shape == (20, dim)
+        np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-5)
 
 
 def test_it_beats_truncation_on_rows_it_has_not_seen(fitted):
@@ -63,13 +63,13 @@ def test_every_candidate_is_scored(fitted):
 
 def test_a_nested_embedder_is_left_as_it_is():
     x = nested(300)
-    made = adaptor.fit(x, dims=[8], settings=FAST)
-    scores = {score["candidate"]: score["overlap"]["8"] for score in made.metrics["candidates"]}
-    assert made.metrics["already_nested"]
+    result = adaptor.fit(x, dims=[8], settings=FAST)
+    scores = {score["candidate"]: score["overlap"]["8"] for score in result.metrics["candidates"]}
+    assert result.metrics["already_nested"]
     assert scores["truncation"] == 1.0
     assert scores["svd"] < 1.0
-    assert made.config["candidate"] == "truncation"
-    np.testing.assert_allclose(made.encode(x, dim=8), as_unit(x[:, :8]), atol=1e-6)
+    assert result.config["candidate"] == "truncation"
+    np.testing.assert_allclose(result.encode(x, dim=8), as_unit(x[:, :8]), atol=1e-6)
 
 
 def test_rotated_embeddings_are_not_truncated(fitted):
@@ -84,9 +84,9 @@ def test_training_leaves_its_start_and_stays_the_same_by_seed():
 
 
 def test_the_paper_form_can_be_fitted():
-    made = adaptor.fit(clustered(300), dims=[4], settings=FitSettings(candidates=("paper",)))
-    assert made.config["candidate"] == "paper"
-    assert made.encode(clustered(3), dim=4).shape == (3, 4)
+    result = adaptor.fit(clustered(300), dims=[4], settings=FitSettings(candidates=("paper",)))
+    assert result.config["candidate"] == "paper"
+    assert result.encode(clustered(3), dim=4).shape == (3, 4)
 
 
 @pytest.mark.parametrize(

@@ -51,9 +51,9 @@ VALUES = {
 
 def columns(number=0, **others):
     """A table as Spark has it, but for some columns; None is one that is not there."""
-    made = {"id": pa.array(range(number * ROWS, (number + 1) * ROWS), TABLE["id"])}
-    made |= {name: pa.array(values, TABLE[name]) for name, values in VALUES.items()} | others
-    return pa.table({name: column for name, column in made.items() if column is not None})
+    arrays = {"id": pa.array(range(number * ROWS, (number + 1) * ROWS), TABLE["id"])}
+    arrays |= {name: pa.array(values, TABLE[name]) for name, values in VALUES.items()} | others
+    return pa.table({name: column for name, column in arrays.items() if column is not None})
 
 
 def of_type(name, kind):
@@ -162,8 +162,8 @@ def test_two_files_that_spell_the_columns_otherwise(bench):
         parquet.write_table(pa.table([pa.array(ids), lists, pa.array(ids)], names), folder / f"{number}.parquet")
     bench.spark.sql(f"CONVERT TO DELTA parquet.`{folder}`")
     names = bench.spark.read.format("delta").load(str(folder)).columns  # those of one of the two
-    given = {"source": {"id": names[0], "embedding": names[1]}, "carry": [names[2]]}
-    applied = bench.apply("nested", engine="direct", **given)
+    settings = {"source": {"id": names[0], "embedding": names[1]}, "carry": [names[2]]}
+    applied = bench.apply("nested", engine="direct", **settings)
     assert (applied.written, dict(applied.bad_rows)) == (600, {})
     assert all(row[names[2]] == row[names[0]] for row in bench.rows("nested"))
 
@@ -227,12 +227,12 @@ def test_names_and_calendars_are_as_the_session_has_them(tmp_path):
 
 def test_lists_as_spark_wrote_them_once(bench):
     """`bag.array` is read, and two levels, where no item can be null, are left to Spark."""
-    made = bench.spark.sql(
+    query = bench.spark.sql(
         "SELECT id, TRANSFORM(SEQUENCE(1, 32), x -> CAST(x + id AS FLOAT)) AS embedding FROM RANGE(10)"
     ).coalesce(1)
     with bench.setting("spark.sql.parquet.writeLegacyFormat", "true"):
-        made.write.format("delta").save(bench.docs)
-        made.write.parquet(str(bench.folder / "plain"))
+        query.write.format("delta").save(bench.docs)
+        query.write.parquet(str(bench.folder / "plain"))
     paths = [next((bench.folder / name).glob("*.parquet")) for name in ("docs", "plain")]
     lists = [parquet.ParquetFile(path).schema.column(1).path for path in paths]
     assert lists == ["embedding.bag.array", "embedding.array"]

@@ -27,7 +27,7 @@ def adaptors() -> list[Adaptor]:
         return rng.normal(size=shape, scale=0.3).astype(np.float32)
 
     residual = Residual(draw(WIDTH, 24), draw(24), draw(24, WIDTH))
-    return [Adaptor(made, (4, 11)) for made in (Map(rotation()), Map(rotation(), draw(WIDTH), residual))]
+    return [Adaptor(map_, (4, 11)) for map_ in (Map(rotation()), Map(rotation(), draw(WIDTH), residual))]
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -37,9 +37,9 @@ def test_torch_gives_what_numpy_gives(device, layout, monkeypatch):
     x = clustered(40, seed=2)
     for adaptor in adaptors():
         batch = pa.array([None, *x])
-        found, expected = (Kernel(adaptor, layout)(batch, place) for place in (device, None))
-        assert found.reasons.equals(expected.reasons)
-        for one, other in zip(found.columns, expected.columns):
+        result, expected = (Kernel(adaptor, layout)(batch, place) for place in (device, None))
+        assert result.reasons.equals(expected.reasons)
+        for one, other in zip(result.columns, expected.columns):
             assert one.is_null().equals(other.is_null())
             np.testing.assert_allclose(one.values.to_numpy(), other.values.to_numpy(), atol=1e-6)
 
@@ -49,8 +49,8 @@ def test_one_map_a_process():
     x = pa.array(list(clustered(5)))
     kernels = [Kernel(first), Kernel(first, "bands"), Kernel(second)]
     held = []
-    for made in kernels:
-        made(x, "cpu")
+    for kernel in kernels:
+        kernel(x, "cpu")
         held.append(list(gpu._held.values()))
     assert held[0] == held[1] != held[2]
     assert [len(some) for some in held] == [1, 1, 1]

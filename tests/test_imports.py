@@ -16,8 +16,8 @@ ROOT = Path(__file__).parents[1]
 def loaded_by(code: str) -> set[str]:
     """The top-level modules in a fresh Python after `code`."""
     script = f"{code}\nimport sys; print(*{{name.partition('.')[0] for name in sys.modules}})"
-    found = subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True, capture_output=True, text=True)
-    return set(found.stdout.split())
+    process = subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True, capture_output=True, text=True)
+    return set(process.stdout.split())
 
 
 @pytest.mark.parametrize(

@@ -2,24 +2,10 @@
 
 import numpy as np
 import pytest
-from applying import ADAPTOR, Bench, vectors
+from applying import ADAPTOR, vectors
 
 from adaptor import AdaptorError
 from adaptor.errors import ConfigError
-
-
-@pytest.fixture(scope="module")
-def written(spark, tmp_path_factory):
-    made = Bench(spark, tmp_path_factory.mktemp("in_place"))
-    made.save(vectors(100))
-    return made
-
-
-@pytest.fixture
-def bench(spark, tmp_path, written):
-    made = Bench(spark, tmp_path)
-    made.copy(written)
-    return made
 
 
 def test_columns_are_added_and_no_row_is_lost(bench):

@@ -70,9 +70,9 @@ READ = {
 
 @pytest.mark.parametrize("name", READ)
 def test_read(name):
-    found = as_embeddings(READ[name], "corpus", width=2)
-    assert (found.dtype, found.flags.c_contiguous, type(found)) == (np.float32, True, np.ndarray)
-    np.testing.assert_array_equal(found, F)
+    rows = as_embeddings(READ[name], "corpus", width=2)
+    assert (rows.dtype, rows.flags.c_contiguous, type(rows)) == (np.float32, True, np.ndarray)
+    np.testing.assert_array_equal(rows, F)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
@@ -141,9 +141,9 @@ REFUSED = {
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_refused(name):
-    given, message = REFUSED[name]
+    value, message = REFUSED[name]
     with pytest.raises(AdaptorError, match=re.escape("corpus must be a matrix of numbers, not ")) as caught:
-        as_embeddings(given, "corpus")
+        as_embeddings(value, "corpus")
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -159,9 +159,9 @@ def test_fit_and_encode_read_and_refuse_the_same():
         == adaptor.fit(x, dims=[4], queries=x[:30], judgments=[(0, 1, 1)], settings=settings).fingerprint
     )
     np.testing.assert_array_equal(fitted.encode(torch.tensor(x), dim=4), fitted.encode(x, dim=4))
-    made = Adaptor(Map(np.eye(2, dtype=np.float32)), (1,))
+    identity = Adaptor(Map(np.eye(2, dtype=np.float32)), (1,))
     with pytest.raises(AdaptorError, match="embeddings must be a matrix of numbers, not a masked array"):
-        made.encode(np.ma.array(F, mask=X == 4))
+        identity.encode(np.ma.array(F, mask=X == 4))
     with pytest.raises(AdaptorError, match="corpus must be a matrix of numbers, not complex numbers"):
         adaptor.fit(x + 1j, dims=[4])
     with pytest.raises(AdaptorError, match="queries must be a matrix of numbers, not strings"):
@@ -186,8 +186,8 @@ def test_judgments_that_are_refused(judgments, message):
 def test_judgments_that_are_read():
     expected = {0: {1: 2.0}, 1: {2: 1.0}}
     rows = [(0, 1, 2), (1, 2, True), (2, 0, 0)]
-    for given in (rows, np.array(rows), pd.DataFrame(rows), torch.tensor([[*map(int, row)] for row in rows])):
-        assert graded(given, F, F) == expected
+    for judgments in (rows, np.array(rows), pd.DataFrame(rows), torch.tensor([[*map(int, row)] for row in rows])):
+        assert graded(judgments, F, F) == expected
     big = 2**24 + 1  # which float32 lacks
     assert as_reals([(0, big, 1)], "judgments", np.float64)[0, 1] == big
 

@@ -68,7 +68,7 @@ def lake(spark, tmp_path_factory):
     folder = tmp_path_factory.mktemp("jobs")
     vectors = [*clustered(200), None, np.zeros(32), np.full(32, np.inf), np.ones(3)]
     docs = embeddings_frame(spark, vectors)
-    made = SimpleNamespace(
+    tables = SimpleNamespace(
         folder=folder,
         docs=save_delta(docs, folder / "docs"),
         few=save_delta(docs.limit(8), folder / "few"),
@@ -76,8 +76,8 @@ def lake(spark, tmp_path_factory):
         words=save_delta(docs.selectExpr("id", "array(title) AS embedding"), folder / "words"),
         artifact=str(folder / "rotation"),
     )
-    publish(Adaptor(Map(rotation()), (4, 8, 16)), made.artifact)
-    return made
+    publish(Adaptor(Map(rotation()), (4, 8, 16)), tables.artifact)
+    return tables
 
 
 @pytest.fixture

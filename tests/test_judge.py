@@ -16,12 +16,12 @@ DIMS = (2, 8, 32)
 @pytest.mark.parametrize("make", [closed_forms.truncation, closed_forms.svd, closed_forms.pca])
 def test_it_counts_the_expected_rows_among_the_ten_nearest(make):
     corpus, rows = clustered(200), clustered(30, seed=4)
-    made = make(corpus)
+    sides = make(corpus)
     judge = Judge.of(closed_forms.truncation(corpus), rows, "corpus", corpus, DIMS)
-    found = judge.overlap(made, corpus)
+    shares = judge.overlap(sides, corpus)
     for dim in DIMS:
-        ranked = nearest(prefix(made.corpus(rows), dim), prefix(made.corpus(corpus), dim), 10)
-        assert found[dim] == pytest.approx(overlap(ranked, judge.expected).mean(), abs=1e-6)
+        ranked = nearest(prefix(sides.corpus(rows), dim), prefix(sides.corpus(corpus), dim), 10)
+        assert shares[dim] == pytest.approx(overlap(ranked, judge.expected).mean(), abs=1e-6)
 
 
 def test_queries_go_through_their_own_map():
@@ -43,10 +43,10 @@ def test_rows_that_all_look_alike_share_the_places():
 def test_rows_of_one_direction_are_level_whatever_their_last_bits():
     """In one number there are two directions: rows of the query's own share the first places."""
     corpus, rows = clustered(200), clustered(30, seed=4)
-    made = closed_forms.svd(corpus)
+    sides = closed_forms.svd(corpus)
     judge = Judge.of(closed_forms.truncation(corpus), rows, "corpus", corpus, (1,))
-    ((_, above, level),) = judge.places(made, corpus)
-    up, asked_up = made.corpus(corpus, 1)[:, 0] > 0, made.corpus(rows, 1) > 0
+    ((_, above, level),) = judge.places(sides, corpus)
+    up, asked_up = sides.corpus(corpus, 1)[:, 0] > 0, sides.corpus(rows, 1) > 0
     own = up[judge.expected] == asked_up
     np.testing.assert_array_equal(above, np.where(own, 0, 10))
     np.testing.assert_array_equal(level, np.where(own, np.where(asked_up, up.sum(), (~up).sum()), 1))

@@ -33,13 +33,13 @@ def adaptor(request) -> Adaptor:
 def test_it_equals_encode_and_the_codecs(adaptor, layout, encoding, side, small_blocks):
     adaptor = replace(adaptor, query=Map(rotation(seed=5)))
     x = clustered(40, seed=2)
-    made = Kernel(adaptor, layout, encoding, side)
-    found = made(arrow(x))
-    assert found.reasons.null_count == len(found.reasons) == 40
-    assert [column.type for column in found.columns] == made.schema.types
-    assert made.schema.names == [nested.name for nested in nested_columns(layout, DIMS, WIDTH)]
+    kernel = Kernel(adaptor, layout, encoding, side)
+    result = kernel(arrow(x))
+    assert result.reasons.null_count == len(result.reasons) == 40
+    assert [column.type for column in result.columns] == kernel.schema.types
+    assert kernel.schema.names == [nested.name for nested in nested_columns(layout, DIMS, WIDTH)]
     y = adaptor.map(side)(x)
-    for nested, column in zip(made.nested, found.columns):
+    for nested, column in zip(kernel.nested, result.columns):
         raw = y[:, nested.start : nested.stop]
         if encoding != "float32":
             assert_codes_of(raw, *codec_and_codes(adaptor, encoding, nested, column))
@@ -94,12 +94,14 @@ def test_every_kind_of_list_and_slices_of_it(adaptor, kind, nulls, small_blocks)
     for start, length in [(0, 40), (3, 20), (39, 1), (5, 0)]:
         part = whole.slice(start, length).slice(0)
         rows = range(start, start + length)
-        kept = np.array([x[i] for i in rows if vectors[i] is not None], np.float32).reshape(-1, WIDTH)
-        found = Kernel(adaptor)(part)
-        assert [column.is_null().to_pylist() for column in found.columns] == [[vectors[i] is None for i in rows]] * 3
-        assert found.reasons.to_pylist() == [None if vectors[i] is not None else "null" for i in rows]
-        for dim, column in zip(DIMS, found.columns):
-            np.testing.assert_allclose(numbers(column).reshape(-1, dim), adaptor.encode(kept, dim=dim), atol=1e-6)
+        vectors_of_rows = np.array([x[i] for i in rows if vectors[i] is not None], np.float32).reshape(-1, WIDTH)
+        result = Kernel(adaptor)(part)
+        assert [column.is_null().to_pylist() for column in result.columns] == [[vectors[i] is None for i in rows]] * 3
+        assert result.reasons.to_pylist() == [None if vectors[i] is not None else "null" for i in rows]
+        for dim, column in zip(DIMS, result.columns):
+            np.testing.assert_allclose(
+                numbers(column).reshape(-1, dim), adaptor.encode(vectors_of_rows, dim=dim), atol=1e-6
+            )
 
 
 def test_a_clean_slice_is_not_copied():
@@ -115,9 +117,9 @@ def test_a_clean_slice_is_not_copied():
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_an_empty_batch(adaptor, layout, encoding):
     for empty in (arrow([]), pa.chunked_array([], pa.list_(pa.float32()))):
-        found = Kernel(adaptor, layout, encoding)(empty)
-        assert len(found.reasons) == 0
-        assert [len(column) for column in found.columns] == [0] * len(found.columns)
+        result = Kernel(adaptor, layout, encoding)(empty)
+        assert len(result.reasons) == 0
+        assert [len(column) for column in result.columns] == [0] * len(result.columns)
 
 
 def test_an_array_of_nulls_without_a_type(adaptor):
@@ -127,24 +129,24 @@ def test_an_array_of_nulls_without_a_type(adaptor):
 def test_chunks_are_one_batch(adaptor, small_blocks):
     x = clustered(20, seed=2)
     chunks = pa.chunked_array([arrow(x[:9]), arrow([None]), arrow(x[9:]).slice(1)])
-    found = Kernel(adaptor)(chunks)
-    assert found.reasons.to_pylist() == [None] * 9 + ["null"] + [None] * 10
+    result = Kernel(adaptor)(chunks)
+    assert result.reasons.to_pylist() == [None] * 9 + ["null"] + [None] * 10
     expected = adaptor.encode(np.delete(x, 9, axis=0), dim=4)
-    np.testing.assert_allclose(numbers(found.columns[0]), expected, atol=1e-6)
+    np.testing.assert_allclose(numbers(result.columns[0]), expected, atol=1e-6)
 
 
 def test_lists_hold_no_nulls_and_their_items_are_called_element():
-    made = Kernel(adaptor_of(linear()))
-    assert made.schema.field("embedding_4") == pa.field(
+    kernel = Kernel(adaptor_of(linear()))
+    assert kernel.schema.field("embedding_4") == pa.field(
         "embedding_4", pa.list_(pa.field("element", pa.float32(), nullable=False))
     )
 
 
 def test_pickled_it_gives_the_same(adaptor):
     x = arrow(clustered(10))
-    made = Kernel(adaptor, "bands")
-    again = pickle.loads(pickle.dumps(made))
-    assert [c.to_pylist() for c in again(x).columns] == [c.to_pylist() for c in made(x).columns]
+    kernel = Kernel(adaptor, "bands")
+    again = pickle.loads(pickle.dumps(kernel))
+    assert [c.to_pylist() for c in again(x).columns] == [c.to_pylist() for c in kernel(x).columns]
 
 
 def test_layouts():
@@ -214,15 +216,15 @@ def test_int8_scales_are_fitted_saved_and_count(tmp_path):
 def test_memory_does_not_grow_with_the_batch(monkeypatch):
     """Beside what it returns it holds a block, and a few bytes a row."""
     monkeypatch.setattr(kernel, "BLOCK_BYTES", 64 << 10)
-    made = Kernel(adaptor_of(linear()))
-    made(arrow(clustered(10), pa.list_(pa.float64())))
+    warm = Kernel(adaptor_of(linear()))
+    warm(arrow(clustered(10), pa.list_(pa.float64())))
 
     def peak(rows: int) -> int:
         batch = pa.array(list(clustered(rows).astype(np.float64)))  # float64: not a view, block by block
         tracemalloc.start()
-        made(batch)
-        found = tracemalloc.get_traced_memory()[1]
+        warm(batch)
+        result = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        return found - rows * sum(DIMS) * 4
+        return result - rows * sum(DIMS) * 4
 
     assert peak(20_000) - peak(2_000) < 18_000 * 40

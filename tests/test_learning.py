@@ -61,8 +61,8 @@ def test_judgments_raise_the_judged_metric_on_queries_never_seen():
     _, unseen, expected = answered(200, seed=5)
 
     def success(fitted: adaptor.Adaptor) -> float:
-        found = nearest(fitted.encode(unseen, dim=8, side="query"), fitted.encode(corpus, dim=8), 10)
-        return float((found == expected[:, 1:2]).any(axis=1).mean())
+        hits = nearest(fitted.encode(unseen, dim=8, side="query"), fitted.encode(corpus, dim=8), 10)
+        return float((hits == expected[:, 1:2]).any(axis=1).mean())
 
     plain = adaptor.fit(corpus, dims=[8, 16], queries=queries, settings=FAST)
     judged = adaptor.fit(corpus, dims=[8, 16], queries=queries, judgments=judgments, settings=FAST)

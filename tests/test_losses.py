@@ -15,18 +15,18 @@ NESTED = torch.tensor([[[1.0, 0.1], [0.1, 1.0]], [[1.0, 0.3], [0.3, 1.0]]])
 def test_prefix_similarities_are_the_cosines_of_each_prefix():
     y = torch.randn(5, 7, generator=torch.Generator().manual_seed(0))
     dims = (1, 3, 7)
-    found = losses.prefix_similarities(y, dims)
-    assert found.shape == (3, 5, 5)
+    result = losses.prefix_similarities(y, dims)
+    assert result.shape == (3, 5, 5)
     for p, dim in enumerate(dims):
         for i in range(5):
             for j in range(5):
                 a, b = y[i, :dim], y[j, :dim]
-                assert found[p, i, j].item() == pytest.approx((a @ b / a.norm() / b.norm()).item(), abs=1e-5)
+                assert result[p, i, j].item() == pytest.approx((a @ b / a.norm() / b.norm()).item(), abs=1e-5)
 
 
 def test_prefix_similarities_of_a_zero_prefix_are_finite():
-    found = losses.prefix_similarities(torch.tensor([[0.0, 1.0], [1.0, 0.0]]), (1, 2))
-    assert torch.isfinite(found).all()
+    result = losses.prefix_similarities(torch.tensor([[0.0, 1.0], [1.0, 0.0]]), (1, 2))
+    assert torch.isfinite(result).all()
 
 
 def test_pairwise():
@@ -55,16 +55,16 @@ def test_listwise_is_the_divergence_of_the_others():
 
 def test_listwise_leaves_a_row_itself_out():
     before, after = torch.randn(4, 4), torch.randn(2, 4, 4)
-    found = losses.listwise(before, after, ITSELF[:4, :4], 0.5)
+    result = losses.listwise(before, after, ITSELF[:4, :4], 0.5)
     after.diagonal(dim1=1, dim2=2).fill_(9.0)
-    assert losses.listwise(before, after, ITSELF[:4, :4], 0.5).item() == pytest.approx(found.item(), abs=1e-6)
+    assert losses.listwise(before, after, ITSELF[:4, :4], 0.5).item() == pytest.approx(result.item(), abs=1e-6)
 
 
 def test_prefix_cosines_between_two_sets():
     y, others = torch.tensor([[3.0, 4.0]]), torch.tensor([[1.0, 0.0], [-2.0, 0.0], [0.0, 5.0]])
-    found = losses.prefix_cosines(y, others, (1, 2))
-    assert found[0, 0, :2].tolist() == pytest.approx([1, -1])
-    assert found[1, 0].tolist() == pytest.approx([0.6, -0.6, 0.8])
+    result = losses.prefix_cosines(y, others, (1, 2))
+    assert result[0, 0, :2].tolist() == pytest.approx([1, -1])
+    assert result[1, 0].tolist() == pytest.approx([0.6, -0.6, 0.8])
 
 
 def test_ranking_weighs_each_graded_pair_by_its_gap():

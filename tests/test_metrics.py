@@ -24,9 +24,9 @@ def test_nearest_skips_the_row_that_each_query_names(monkeypatch):
     x /= np.linalg.norm(x, axis=1, keepdims=True)
     itself = np.arange(20)
     np.testing.assert_array_equal(nearest(x, x, 1)[:, 0], itself)
-    found = nearest(x, x, 3, skip=itself)
-    assert not (found == itself[:, None]).any()
-    np.testing.assert_array_equal(found, nearest(x, x, 4)[:, 1:])
+    result = nearest(x, x, 3, skip=itself)
+    assert not (result == itself[:, None]).any()
+    np.testing.assert_array_equal(result, nearest(x, x, 4)[:, 1:])
 
 
 def test_nearest_of_all_rows_gives_ties_to_the_lower_row():
@@ -35,31 +35,31 @@ def test_nearest_of_all_rows_gives_ties_to_the_lower_row():
 
 
 def test_overlap_ignores_order():
-    found, original = np.array([[1, 2, 3], [4, 5, 6], [7, 8, 9]]), np.array([[3, 2, 1], [4, 8, 9], [1, 2, 3]])
-    np.testing.assert_allclose(overlap(found, original), [1, 1 / 3, 0])
+    result, original = np.array([[1, 2, 3], [4, 5, 6], [7, 8, 9]]), np.array([[3, 2, 1], [4, 8, 9], [1, 2, 3]])
+    np.testing.assert_allclose(overlap(result, original), [1, 1 / 3, 0])
 
 
 def test_judge_with_linear_gains():
     judgments = {"q": {"a": 2, "b": 1, "c": 1}, "r": {"a": 1}}
     run = {"q": {"b": 0.9, "x": 0.8, "a": 0.7}, "r": {"x": 0.5, "a": 0.4}}
-    found = judge(run, judgments)
+    result = judge(run, judgments)
     gained = 1 / math.log2(2) + 2 / math.log2(4)
     best = 2 / math.log2(2) + 1 / math.log2(3) + 1 / math.log2(4)
-    assert found["nDCG@10"] == pytest.approx({"q": gained / best, "r": 1 / math.log2(3)})
-    assert found["R@10"] == pytest.approx({"q": 2 / 3, "r": 1})
-    assert found["RR@10"] == pytest.approx({"q": 1, "r": 0.5})
+    assert result["nDCG@10"] == pytest.approx({"q": gained / best, "r": 1 / math.log2(3)})
+    assert result["R@10"] == pytest.approx({"q": 2 / 3, "r": 1})
+    assert result["RR@10"] == pytest.approx({"q": 1, "r": 0.5})
 
 
 def test_judge_cuts_off():
     run = {"q": {f"x{i:02d}": 1 - i / 100 for i in range(10)} | {"a": 0.1}}
-    found = judge(run, {"q": {"a": 1}})
-    assert {name: values["q"] for name, values in found.items()} == {"nDCG@10": 0, "R@10": 0, "RR@10": 0, "R@100": 1}
+    result = judge(run, {"q": {"a": 1}})
+    assert {name: values["q"] for name, values in result.items()} == {"nDCG@10": 0, "R@10": 0, "RR@10": 0, "R@100": 1}
 
 
 @pytest.mark.parametrize("run", [{}, {"q": {}}], ids=["absent", "empty"])
 def test_a_judged_query_that_found_nothing_scores_zero(run):
-    found = judge(run | {"r": {"a": 1.0}}, {"q": {"a": 1}, "r": {"a": 1}})
-    assert found["nDCG@10"] == {"q": 0, "r": 1}
+    result = judge(run | {"r": {"a": 1.0}}, {"q": {"a": 1}, "r": {"a": 1}})
+    assert result["nDCG@10"] == {"q": 0, "r": 1}
 
 
 def test_paired_interval_holds_the_mean_and_is_narrower_for_paired_values():

@@ -27,16 +27,18 @@ SCIFACT = ROOT / "data" / "scifact"
 def write_subset(folder, queries=12, documents=600):
     """The first queries, every document judged for them, and others up to `documents`."""
     folder.mkdir()
-    asked = pq.read_table(SCIFACT / "queries.parquet").sort_by("id").slice(0, queries)
+    subset = pq.read_table(SCIFACT / "queries.parquet").sort_by("id").slice(0, queries)
     judged = pyarrow.csv.read_csv(SCIFACT / "qrels.tsv", parse_options=pyarrow.csv.ParseOptions(delimiter="\t"))
-    judged = judged.filter(pc.is_in(judged[0].cast("string"), asked["id"]))
+    judged = judged.filter(pc.is_in(judged[0].cast("string"), subset["id"]))
     corpus = pq.read_table(SCIFACT / "corpus.parquet")
-    wanted = pc.is_in(corpus["id"], judged[1].cast("string").combine_chunks())
-    kept = pyarrow.concat_tables([corpus.filter(wanted), corpus.filter(pc.invert(wanted))]).slice(0, documents)
-    pq.write_table(asked, folder / "queries.parquet")
-    pq.write_table(kept, folder / "corpus.parquet")
+    judged_rows = pc.is_in(corpus["id"], judged[1].cast("string").combine_chunks())
+    subset_of_corpus = pyarrow.concat_tables([corpus.filter(judged_rows), corpus.filter(pc.invert(judged_rows))]).slice(
+        0, documents
+    )
+    pq.write_table(subset, folder / "queries.parquet")
+    pq.write_table(subset_of_corpus, folder / "corpus.parquet")
     pyarrow.csv.write_csv(judged, folder / "qrels.tsv", pyarrow.csv.WriteOptions(delimiter="\t"))
-    return kept.to_pandas(), asked.to_pandas()
+    return subset_of_corpus.to_pandas(), subset.to_pandas()
 
 
 @pytest.fixture(scope="module")
@@ -77,11 +79,11 @@ def outputs(small):
 def ranked(small, dim):
     """For each query the documents' row numbers, nearest first, by NumPy alone."""
     lake, documents, queries, _ = small
-    rows, asked = np.stack(documents["embedding"]), np.stack(queries["embedding"])
+    rows, questions = np.stack(documents["embedding"]), np.stack(queries["embedding"])
     if dim is not None:
         adaptor = Adaptor.load(f"{lake}/scifact/artifact")
-        rows, asked = adaptor.encode(rows, dim=dim), adaptor.encode(asked, dim=dim, side="query")
-    return np.argsort(-asked @ rows.T, axis=1)
+        rows, questions = adaptor.encode(rows, dim=dim), adaptor.encode(questions, dim=dim, side="query")
+    return np.argsort(-questions @ rows.T, axis=1)
 
 
 def test_neighbours_at_both_widths_are_the_nearest_documents(small, outputs):

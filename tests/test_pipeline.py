@@ -47,8 +47,8 @@ class Lake:
     def again(self, name: str, **changes: Any) -> Config:
         """The same config, but whatever `name` writes is a new folder."""
         apply = {"target": str(self.folder / name / "nested"), **changes.pop("apply", {})}
-        given = small_config(self.folder, self.config.source.table, apply=apply, **changes)
-        return load_config(write_config(self.folder / name / "config.yaml", given))
+        document = small_config(self.folder, self.config.source.table, apply=apply, **changes)
+        return load_config(write_config(self.folder / name / "config.yaml", document))
 
     def runs(self, job: str) -> list[Any]:
         return [row for row in TableRef(self.config.runs).read(self.spark).collect() if row.job == job]
@@ -106,18 +106,18 @@ def test_apply_writes_every_good_row(lake):
     assert (lake.applied.written, dict(lake.applied.bad_rows)) == (ROWS, BAD_COUNTS)
     rows = lake.applied.target.read(lake.spark).orderBy("id")
     assert rows.dtypes == [("id", "string"), ("title", "string")] + [(f"embedding_{d}", "array<float>") for d in DIMS]
-    found = rows.collect()
-    assert [row.id for row in found] == [f"d{i:03d}" for i in range(ROWS)]
-    assert found[7].title == "title of d007"
+    collected = rows.collect()
+    assert [row.id for row in collected] == [f"d{i:03d}" for i in range(ROWS)]
+    assert collected[7].title == "title of d007"
     for dim in DIMS:
-        values = np.array([row[f"embedding_{dim}"] for row in found])
+        values = np.array([row[f"embedding_{dim}"] for row in collected])
         np.testing.assert_allclose(values, lake.fitted.adaptor.encode(X, dim=dim), atol=1e-5)
 
 
 def test_bad_rows_are_quarantined_with_their_reason(lake):
     assert lake.applied.quarantine == TableRef(f"{lake.config.apply.target}_quarantine")
-    found = {row.id: row.reason for row in lake.applied.quarantine.read(lake.spark).collect()}
-    assert found == BAD
+    reasons = {row.id: row.reason for row in lake.applied.quarantine.read(lake.spark).collect()}
+    assert reasons == BAD
 
 
 def test_table_and_commit_carry_the_fingerprint(lake):
@@ -266,8 +266,8 @@ def test_doubles_and_a_condition(lake):
     config = lake.again("doubles", source={"table": table, "where": "id < 'd100'"})
     applied = apply_table(lake.spark, config, quiet)
     assert applied.written == 100
-    found = np.array([row.embedding_8 for row in applied.target.read(lake.spark).orderBy("id").collect()])
-    np.testing.assert_allclose(found, lake.fitted.adaptor.encode(X[:100], dim=8), atol=1e-5)
+    prefixes = np.array([row.embedding_8 for row in applied.target.read(lake.spark).orderBy("id").collect()])
+    np.testing.assert_allclose(prefixes, lake.fitted.adaptor.encode(X[:100], dim=8), atol=1e-5)
 
 
 def test_a_pinned_version_gives_the_same_artifact_and_rows_after_an_update(lake):
@@ -304,8 +304,8 @@ def test_evaluate_with_queries_and_judgments(lake):
     grades = lake.spark.createDataFrame(rows, "query_id string, corpus_id string, grade int")
     judgments = save_delta(grades, lake.folder / "judgments")
     settings = {"data_set": "judged", "queries": queries, "judgments": judgments}
-    given = small_config(lake.folder, lake.config.source.table, evaluate=settings)
-    path = write_config(lake.folder / "judged.yaml", given)
+    document = small_config(lake.folder, lake.config.source.table, evaluate=settings)
+    path = write_config(lake.folder / "judged.yaml", document)
     evaluated = evaluate_table(lake.spark, load_config(path), quiet)
     assert evaluated.metric == "nDCG@10"
     for metric in ("nDCG@10", "R@10", "R@100", "RR@10"):
@@ -346,8 +346,8 @@ def test_every_figure_is_in_the_runs_table(lake):
     fits = lake.runs("fit")
     scores = {score["candidate"]: score["overlap"] for score in lake.fitted.adaptor.metrics["candidates"]}
     first = min(fits, key=lambda row: row.started_at).run_id
-    found = {(row.candidate, row.dim): row.value for row in fits if row.run_id == first}
-    assert found == {(name, int(dim)): value for name, overlap in scores.items() for dim, value in overlap.items()}
+    values = {(row.candidate, row.dim): row.value for row in fits if row.run_id == first}
+    assert values == {(name, int(dim)): value for name, overlap in scores.items() for dim, value in overlap.items()}
     applied = min(lake.runs("apply"), key=lambda row: row.started_at).run_id
     figures = {(row.dim, row.metric): row.value for row in lake.runs("apply") if row.run_id == applied}
     assert figures == {(dim, "rows_written"): ROWS for dim in DIMS} | {(32, "rows_set_aside"): 3}

@@ -41,10 +41,10 @@ def test_a_mean_that_queries_do_not_share_is_taken_off_where_it_makes_hubs():
     draw = np.random.default_rng(0)
     lean = np.eye(32)[0]
     corpus = draw.normal(size=(600, 32)) + np.outer(draw.normal(size=600) * 3, lean)
-    asked = corpus[:200] + draw.normal(size=(200, 32)) * 0.3 + 8 * lean
-    corpus, asked = normalise(corpus.astype(np.float32)), normalise(asked.astype(np.float32))
-    assert closed_forms.mean_made_hubs(corpus, asked) > 0.5
-    near = asked - asked.mean(axis=0)
+    questions = corpus[:200] + draw.normal(size=(200, 32)) * 0.3 + 8 * lean
+    corpus, questions = normalise(corpus.astype(np.float32)), normalise(questions.astype(np.float32))
+    assert closed_forms.mean_made_hubs(corpus, questions) > 0.5
+    near = questions - questions.mean(axis=0)
     assert closed_forms.mean_made_hubs(corpus, normalise(near)) < 0.2
 
 
@@ -65,27 +65,27 @@ def test_with_many_queries_it_keeps_what_queries_ask_for():
     documents = draw.normal(size=(2000, 32)) * np.r_[np.full(4, 0.5), np.full(28, 1.0)]
     queries = draw.normal(size=(2000, 32)) * np.r_[np.full(4, 1.0), np.full(28, 0.05)]
     turn = rotation()
-    corpus, asked = normalise((documents @ turn).astype(np.float32)), normalise((queries @ turn).astype(np.float32))
-    truth = asked[:100] @ corpus.T
-    aware = sides_scores(closed_forms.query_aware_svd(corpus, asked), asked[:100], corpus, 4)
-    plain = sides_scores(closed_forms.svd(corpus), asked[:100], corpus, 4)
-    agreement = [np.mean([np.corrcoef(a, b)[0, 1] for a, b in zip(found, truth)]) for found in (aware, plain)]
+    corpus, questions = normalise((documents @ turn).astype(np.float32)), normalise((queries @ turn).astype(np.float32))
+    truth = questions[:100] @ corpus.T
+    aware = sides_scores(closed_forms.query_aware_svd(corpus, questions), questions[:100], corpus, 4)
+    plain = sides_scores(closed_forms.svd(corpus), questions[:100], corpus, 4)
+    agreement = [np.mean([np.corrcoef(a, b)[0, 1] for a, b in zip(scores, truth)]) for scores in (aware, plain)]
     assert agreement[0] > 0.8
     assert agreement[1] < 0.4
 
 
 def test_each_side_gets_its_own_map_and_few_queries_change_little():
-    x, asked = clustered(500), clustered(10, seed=3)
-    sides = closed_forms.query_aware_svd(x, asked)
+    x, questions = clustered(500), clustered(10, seed=3)
+    sides = closed_forms.query_aware_svd(x, questions)
     assert sides.own_query is not None
-    original = normalise(asked) @ normalise(x).T
-    found = sides_scores(sides, asked, x, 32)
-    assert np.corrcoef(found.ravel(), original.ravel())[0, 1] > 0.95
+    original = normalise(questions) @ normalise(x).T
+    scores = sides_scores(sides, questions, x, 32)
+    assert np.corrcoef(scores.ravel(), original.ravel())[0, 1] > 0.95
 
 
 def test_equal_samples_give_equal_maps_on_both_sides():
-    x, asked = clustered(300), clustered(60, seed=3)
-    first, second = closed_forms.query_aware_svd(x, asked), closed_forms.query_aware_svd(x.copy(), asked.copy())
+    x, questions = clustered(300), clustered(60, seed=3)
+    first, second = closed_forms.query_aware_svd(x, questions), closed_forms.query_aware_svd(x.copy(), questions.copy())
     for a, b in ((first.corpus, second.corpus), (first.query, second.query)):
         for one, other in zip(a.tensors().values(), b.tensors().values(), strict=True):
             np.testing.assert_array_equal(one, other)

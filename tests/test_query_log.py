@@ -36,14 +36,14 @@ def tables(spark, tmp_path_factory):
 
 def config(folder: Path, name: str, **changes):
     candidates = ["truncation", "svd", "query_aware_svd", "trained"]
-    given = small_config(folder / name, str(folder / "docs"), fit={"candidates": candidates}, **changes)
-    return load_config(write_config(folder / name / "config.yaml", given))
+    document = small_config(folder / name, str(folder / "docs"), fit={"candidates": candidates}, **changes)
+    return load_config(write_config(folder / name / "config.yaml", document))
 
 
 def test_queries_and_judgments_reach_the_fit(spark, tables):
     log = {"table": str(tables / "queries"), "judgments": str(tables / "judgments")}
-    asked = {"queries": log["table"], "judgments": log["judgments"]}
-    settings = config(tables, "log", query_log=log, evaluate={"data_set": "log", **asked})
+    judged = {"queries": log["table"], "judgments": log["judgments"]}
+    settings = config(tables, "log", query_log=log, evaluate={"data_set": "log", **judged})
     fitted = fit_table(spark, settings, quiet).adaptor
     assert (fitted.config["queries"], fitted.config["judged_queries"]) == (QUERIES, QUERIES)
     assert fitted.metrics["held_out_side"] == "query"
@@ -94,10 +94,10 @@ def test_a_judged_query_that_is_not_there(spark, tables):
 def test_an_old_quarantine_is_emptied_and_a_foreign_table_left_alone(spark, tables):
     vectors = [*clustered(100), np.zeros(32)]
     docs = save_delta(embeddings_frame(spark, vectors), tables / "bad" / "docs")
-    given = {"source": {"table": docs}, "fit": {"candidates": ["svd"]}}
+    changes = {"source": {"table": docs}, "fit": {"candidates": ["svd"]}}
     apply = {"target": str(tables / "bad" / "nested")}
     settings = config(tables, "bad", apply=apply)
-    settings = settings.model_copy(update={"source": settings.source.model_copy(update=given["source"])})
+    settings = settings.model_copy(update={"source": settings.source.model_copy(update=changes["source"])})
     fit_table(spark, settings, quiet)
     quarantine = apply_table(spark, settings, quiet).quarantine
     assert quarantine is not None

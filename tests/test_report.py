@@ -34,8 +34,8 @@ def test_the_origin_of_a_job_stands_beside_the_figures():
 
 
 def test_an_older_artifact_says_mean_for_agreement():
-    made = fitted()
-    older = json.loads(json.dumps(made.metrics))
+    artifact = fitted()
+    older = json.loads(json.dumps(artifact.metrics))
     agreements = [score["agreement"] for score in older["candidates"]]
     for score in older["candidates"]:
         score["mean"] = score.pop("agreement")
@@ -43,4 +43,4 @@ def test_an_older_artifact_says_mean_for_agreement():
         del older[name]
     report = FitReport.from_json(older)
     assert [score.agreement for score in report.candidates] == agreements
-    assert f"{agreements[0]:.4f} |" in model_card(made, report)
+    assert f"{agreements[0]:.4f} |" in model_card(artifact, report)

@@ -27,9 +27,9 @@ def test_numpy_and_torch_agree_once_trained(start):
         for parameter in module.parameters():
             parameter.normal_(std=0.3, generator=generator)
     x = normalise(clustered(40, seed=2))
-    found = module(torch.tensor(x)).detach().numpy()
-    assert np.abs(found - starts()[start](x)).max() > 0.01
-    np.testing.assert_allclose(module.to_map()(x), found, atol=1e-5)
+    by_torch = module(torch.tensor(x)).detach().numpy()
+    assert np.abs(by_torch - starts()[start](x)).max() > 0.01
+    np.testing.assert_allclose(module.to_map()(x), by_torch, atol=1e-5)
 
 
 @pytest.mark.parametrize("start", ["identity", "rotation", "with a bias"])

@@ -25,10 +25,10 @@ BAD = {
 @pytest.mark.parametrize("kind", [pa.float32(), pa.float64()], ids=str)
 def test_every_reason(spark, kind):
     df = embeddings_frame(spark, [GOOD, *BAD.values(), GOOD], ["good", *BAD, None], kind)
-    found = {
+    reasons = {
         row["id"]: row["reason"] for row in df.select("id", reason("id", "embedding", 3).alias("reason")).collect()
     }
-    assert found == {"good": None, None: "the id is null"} | {name: name for name in BAD}
+    assert reasons == {"good": None, None: "the id is null"} | {name: name for name in BAD}
 
 
 @pytest.mark.parametrize("big", [1e300, 1e19])

@@ -11,18 +11,18 @@ TRACKING = "delta.enableRowTracking"
 
 @pytest.fixture
 def bench(spark, tmp_path):
-    made = Bench(spark, tmp_path)
-    made.save(vectors(100, bad=False), files=4)
-    return made
+    source = Bench(spark, tmp_path)
+    source.save(vectors(100, bad=False), files=4)
+    return source
 
 
 def tracked(bench, name):
     """id -> (row id, the version that it came with)."""
     table = bench.spark.read.format("delta").load(str(bench.folder / name))
     rows = table.select("id", "_metadata.row_id", "_metadata.row_commit_version").collect()
-    found = {row.id: (row.row_id, row.row_commit_version) for row in rows}
-    assert len({row_id for row_id, _ in found.values()}) == len(found) == len(rows), "row ids are unique"
-    return found
+    tracks = {row.id: (row.row_id, row.row_commit_version) for row in rows}
+    assert len({row_id for row_id, _ in tracks.values()}) == len(tracks) == len(rows), "row ids are unique"
+    return tracks
 
 
 def properties(bench, name):
@@ -66,7 +66,7 @@ def test_a_target_of_its_own(bench):
         bench.apply("nested", chunk_bytes=1)
         rebuilt, version = tracked(bench, "nested"), bench.versions("nested") - 1
     assert not {row_id for row_id, _ in built.values()} & {row_id for row_id, _ in rebuilt.values()}
-    assert {found for _, found in rebuilt.values()} == {version}
+    assert {commit for _, commit in rebuilt.values()} == {version}
     assert own(bench, "nested") == names
     assert preserved(bench, "nested") == "false"
     for mode in ("incremental", "stream"):
@@ -110,6 +110,6 @@ def test_a_source_with_a_history_gets_its_columns_in_place(bench):
     bench.apply("same", target="same", carry=[], chunk_bytes=1)
     assert [row[:3] for row in bench.rows("docs")] == [row[:3] for row in before]
     assert all(len(row.embedding_4) == 4 for row in bench.rows("docs"))
-    found = properties(bench, "docs")
-    assert since.items() <= found.items()
-    assert found["delta.columnMapping.maxColumnId"] == "6"
+    features = properties(bench, "docs")
+    assert since.items() <= features.items()
+    assert features["delta.columnMapping.maxColumnId"] == "6"

@@ -97,8 +97,8 @@ def test_the_three_jobs(spark, store, tmp_path):
         assert [row.doc_id for row in rows] == [f"d{i:03d}" for i in range(200)]
         assert rows[3].title == "title of d003"
         for dim in (4, 8, 16):
-            found = np.array([row[f"embedding_{dim}"] for row in rows])
-            np.testing.assert_allclose(found, adaptor.encode(X, dim=dim), atol=1e-5)
+            prefixes = np.array([row[f"embedding_{dim}"] for row in rows])
+            np.testing.assert_allclose(prefixes, adaptor.encode(X, dim=dim), atol=1e-5)
         assert [tuple(row) for row in tables[set_aside].select("reason").collect()] == [("null",)]
     assert {row.job for row in tables["matryoshka/runs"].select("job").distinct().collect()} == {
         "fit",

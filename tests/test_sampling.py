@@ -24,22 +24,22 @@ def as_set(x: np.ndarray) -> set[bytes]:
 
 
 def test_both_folds_hold_every_row_once(docs, tmp_path):
-    found = materialise(docs, "id", "embedding", SampleSettings(folder=str(tmp_path)), "arrow")
-    train, held_out = rows_of(found)
+    sample = materialise(docs, "id", "embedding", SampleSettings(folder=str(tmp_path)), "arrow")
+    train, held_out = rows_of(sample)
     assert len(train) + len(held_out) == ROWS
     assert ROWS * 0.05 < len(held_out) < ROWS * 0.16
     assert not as_set(train) & as_set(held_out)
     assert as_set(train) | as_set(held_out) == as_set(clustered(ROWS))
-    assert found.bad_rows == {}
-    np.testing.assert_array_equal(found.whole.rows, np.concatenate([train, held_out]))
-    assert found.whole.batches.rows == ROWS
+    assert sample.bad_rows == {}
+    np.testing.assert_array_equal(sample.whole.rows, np.concatenate([train, held_out]))
+    assert sample.whole.batches.rows == ROWS
 
 
 def test_the_layout_does_not_matter(docs, tmp_path):
-    wanted = SampleSettings(folder=str(tmp_path), rows=150, seed=3)
-    once = rows_of(materialise(docs.coalesce(1), "id", "embedding", wanted, "arrow"))
+    settings = SampleSettings(folder=str(tmp_path), rows=150, seed=3)
+    once = rows_of(materialise(docs.coalesce(1), "id", "embedding", settings, "arrow"))
     again = rows_of(
-        materialise(docs.orderBy("title", ascending=False).repartition(7), "id", "embedding", wanted, "arrow")
+        materialise(docs.orderBy("title", ascending=False).repartition(7), "id", "embedding", settings, "arrow")
     )
     for first, second in zip(once, again):
         np.testing.assert_array_equal(first, second)
@@ -72,15 +72,15 @@ def test_places_are_even(docs):
 def test_bad_rows_are_set_aside_with_their_reason(spark, tmp_path):
     vectors = [*clustered(60), None, np.zeros(32), np.full(32, np.nan), np.ones(3)]
     df = embeddings_frame(spark, vectors)
-    found = materialise(df, "id", "embedding", SampleSettings(folder=str(tmp_path)), "arrow")
-    assert found.bad_rows == {"holds NaN": 1, "null": 1, "width 3 instead of 32": 1, "zero": 1}
-    assert len(found.whole.rows) == 60
+    sample = materialise(df, "id", "embedding", SampleSettings(folder=str(tmp_path)), "arrow")
+    assert sample.bad_rows == {"holds NaN": 1, "null": 1, "width 3 instead of 32": 1, "zero": 1}
+    assert len(sample.whole.rows) == 60
     aside = {row.id: row.reason for row in spark.read.parquet(str(tmp_path / "set_aside")).collect()}
     assert aside == {"d060": "null", "d061": "zero", "d062": "holds NaN", "d063": "width 3 instead of 32"}
 
 
 def test_delete_leaves_only_what_was_set_aside(docs, tmp_path):
-    found = materialise(docs, "id", "embedding", SampleSettings(folder=str(tmp_path)), "arrow")
+    sample = materialise(docs, "id", "embedding", SampleSettings(folder=str(tmp_path)), "arrow")
     assert len(list(tmp_path.iterdir())) == 2
-    found.delete()
+    sample.delete()
     assert [path.name for path in tmp_path.iterdir()] == ["set_aside"]

@@ -43,12 +43,12 @@ def test_a_sample(docs, beside, monkeypatch, name):
     """Named by a relative path, as most are."""
     before = listed(beside)
     monkeypatch.chdir(beside)
-    found = materialise(docs, "id", "embedding", SampleSettings(folder=name), "arrow")
-    assert len(found.whole.rows) == 60
+    sample = materialise(docs, "id", "embedding", SampleSettings(folder=name), "arrow")
+    assert len(sample.whole.rows) == 60
     assert sorted(path.name for path in (beside / name).iterdir()) == sorted(
-        [found.url.rpartition("/")[2], "set_aside"]
+        [sample.url.rpartition("/")[2], "set_aside"]
     )
-    found.delete()
+    sample.delete()
     assert [path.name for path in (beside / name).iterdir()] == ["set_aside"]
     (aside,) = (beside / name / "set_aside").glob("*.parquet")
     assert parquet.ParquetFile(aside).read()["id"].to_pylist() == ["d060"]

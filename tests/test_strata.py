@@ -77,22 +77,22 @@ def test_a_balanced_sample_is_the_same_for_any_layout_and_holds_the_smaller(docs
 
 def test_folds_of_a_balanced_sample(docs, tmp_path):
     """Rows keep their label, every stratum has held-out rows, and no row meets both folds."""
-    wanted = SampleSettings(folder=str(tmp_path), rows=120, stratum="lang")
-    found = materialise(docs, "id", "embedding", wanted, "petastorm")
-    train, held_out = found.ids[: len(found.train.rows)], found.ids[len(found.train.rows) :]
-    assert counted(found.ids) == {"en": 37, "es": 37, "de": 36, "(null)": 10}
+    settings = SampleSettings(folder=str(tmp_path), rows=120, stratum="lang")
+    sample = materialise(docs, "id", "embedding", settings, "petastorm")
+    train, held_out = sample.ids[: len(sample.train.rows)], sample.ids[len(sample.train.rows) :]
+    assert counted(sample.ids) == {"en": 37, "es": 37, "de": 36, "(null)": 10}
     assert counted(held_out) == {"en": 3, "es": 3, "de": 3, "(null)": 1}
     assert not set(train) & set(held_out)
-    assert list(found.strata) == [language(row_id) for row_id in held_out]
-    np.testing.assert_array_equal(found.whole.rows, X[[int(row_id[1:]) for row_id in found.ids]])
+    assert list(sample.strata) == [language(row_id) for row_id in held_out]
+    np.testing.assert_array_equal(sample.whole.rows, X[[int(row_id[1:]) for row_id in sample.ids]])
 
 
 def test_judged_rows_come_in_beside_the_balanced_ones(docs, tmp_path):
-    wanted = SampleSettings(folder=str(tmp_path), rows=40, stratum="lang")
+    settings = SampleSettings(folder=str(tmp_path), rows=40, stratum="lang")
     judged = [f"d{i:03d}" for i in range(100)]
-    plain = materialise(docs, "id", "embedding", wanted, "arrow").ids
+    plain = materialise(docs, "id", "embedding", settings, "arrow").ids
     assert counted(plain) == {"en": 10, "es": 10, "de": 10, "(null)": 10}
-    with_judged = materialise(docs, "id", "embedding", wanted, "arrow", judged).ids
+    with_judged = materialise(docs, "id", "embedding", settings, "arrow", judged).ids
     assert sorted(with_judged) == sorted({*plain, *judged})
 
 
@@ -101,10 +101,10 @@ def test_a_bad_row_takes_no_held_out_place(spark, docs, tmp_path):
     rare = embeddings_frame(spark, [*clustered(2, seed=8), np.zeros(32)], ["r0", "r1", "r2"])
     both = docs.unionByName(rare.withColumn("lang", F.lit("eo")))
     for seed in range(3):
-        wanted = SampleSettings(folder=str(tmp_path), rows=100, seed=seed, stratum="lang")
-        found = materialise(both, "id", "embedding", wanted, "arrow")
-        assert found.bad_rows == {"zero": 1}
-        assert list(found.strata).count("eo") == 1
+        settings = SampleSettings(folder=str(tmp_path), rows=100, seed=seed, stratum="lang")
+        sample = materialise(both, "id", "embedding", settings, "arrow")
+        assert sample.bad_rows == {"zero": 1}
+        assert list(sample.strata).count("eo") == 1
 
 
 def test_too_many_strata(docs, tmp_path):
@@ -125,12 +125,12 @@ def test_hold_out_takes_a_share_of_each():
 
 def test_a_fit_in_memory_reports_each_stratum():
     """The parts of all held-out rows, weighed by their number, make the whole."""
-    made = adaptor.fit(X, dims=[4, 8], settings=CLOSED, strata=LABELS)
-    strata = made.metrics["strata"]
+    result = adaptor.fit(X, dims=[4, 8], settings=CLOSED, strata=LABELS)
+    strata = result.metrics["strata"]
     assert {name: part["held_out_rows"] for name, part in strata.items()} == {"en": 25, "es": 10, "de": 4, "(null)": 1}
-    assert made.metrics["held_out_rows"] == 40
-    winner = made.config["candidate"]
-    whole = {score["candidate"]: score["overlap"] for score in made.metrics["candidates"]}
+    assert result.metrics["held_out_rows"] == 40
+    winner = result.config["candidate"]
+    whole = {score["candidate"]: score["overlap"] for score in result.metrics["candidates"]}
     for name in {winner, "svd", "truncation"}:
         for dim in ("4", "8"):
             parts = [part["held_out_rows"] * part["overlap"][name][dim] for part in strata.values()]
@@ -140,13 +140,13 @@ def test_a_fit_in_memory_reports_each_stratum():
 
 def test_a_fit_with_queries_reports_strata_of_rows():
     queries = X[:60] + 0.3 * clustered(60, seed=4)
-    made = adaptor.fit(
+    result = adaptor.fit(
         X, dims=[4], queries=queries, settings=FitSettings(candidates=("query_aware_svd",)), strata=LABELS
     )
-    assert made.metrics["held_out_side"] == "query"
-    for part in made.metrics["strata"].values():
+    assert result.metrics["held_out_side"] == "query"
+    for part in result.metrics["strata"].values():
         assert set(part["overlap"]) == {"truncation", "svd", "query_aware_svd"}
-    assert sum(part["held_out_rows"] for part in made.metrics["strata"].values()) == 40
+    assert sum(part["held_out_rows"] for part in result.metrics["strata"].values()) == 40
 
 
 def test_a_stratum_with_its_own_neighbours_is_told_apart():
@@ -154,8 +154,10 @@ def test_a_stratum_with_its_own_neighbours_is_told_apart():
     kept, lost = np.random.default_rng(0).normal(size=(2, 200, 32)).astype(np.float32) * 0.01
     kept[:, :8] += clustered(200, 8)
     lost[:, 24:] += clustered(200, 8, seed=1)
-    made = adaptor.fit(np.concatenate([kept, lost]), dims=[8], settings=CLOSED, strata=["kept"] * 200 + ["lost"] * 200)
-    parts = made.metrics["strata"]
+    result = adaptor.fit(
+        np.concatenate([kept, lost]), dims=[8], settings=CLOSED, strata=["kept"] * 200 + ["lost"] * 200
+    )
+    parts = result.metrics["strata"]
     kept_of, lost_of = (parts[label]["overlap"]["truncation"]["8"] for label in ("kept", "lost"))
     assert kept_of > lost_of + 0.3
 
@@ -177,10 +179,10 @@ def lake(spark, docs, tmp_path_factory):
     """The three jobs on a table with a stratum column, without judgments."""
     folder = tmp_path_factory.mktemp("strata")
     table = save_delta(docs, folder / "docs")
-    given = small_config(folder, table, fit={"candidates": ["truncation", "svd", "tempered_svd"]})
-    given["sample"] |= {"rows": 200, "stratum": "lang"}
-    given["evaluate"] |= {"held_out": 100}
-    path = write_config(folder / "config.yaml", given)
+    document = small_config(folder, table, fit={"candidates": ["truncation", "svd", "tempered_svd"]})
+    document["sample"] |= {"rows": 200, "stratum": "lang"}
+    document["evaluate"] |= {"held_out": 100}
+    path = write_config(folder / "config.yaml", document)
     config = load_config(path)
     fitted = fit_table(spark, config, print)
     apply_table(spark, config, print)
@@ -245,12 +247,12 @@ def test_evaluate_reports_held_out_rows_of_each_stratum(spark, lake):
 
 def test_evaluate_reports_strata_of_queries_where_their_table_has_them(spark, lake):
     folder, path, *_ = lake
-    asked = embeddings_frame(spark, X[240:260], [f"q{i}" for i in range(240, 260)])
+    questions = embeddings_frame(spark, X[240:260], [f"q{i}" for i in range(240, 260)])
     rows = [(f"q{i}", f"d{i:03d}", 1) for i in range(240, 260)]
     grades = spark.createDataFrame(rows, "query_id string, corpus_id string, grade int")
     judgments = save_delta(grades, folder / "judgments")
-    with_language = asked.withColumn("lang", F.when(F.substring("id", 2, 3) < "250", "en").otherwise("es"))
-    for name, queries, strata in (("plain", asked, ()), ("apart", with_language, ("en", "es"))):
+    with_language = questions.withColumn("lang", F.when(F.substring("id", 2, 3) < "250", "en").otherwise("es"))
+    for name, queries, strata in (("plain", questions, ()), ("apart", with_language, ("en", "es"))):
         table = save_delta(queries, folder / name)
         overrides = [f"evaluate.queries={table}", f"evaluate.judgments={judgments}"]
         evaluated = evaluate_table(spark, load_config(path, overrides), print)

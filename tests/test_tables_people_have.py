@@ -230,5 +230,5 @@ def test_a_mistake_that_spark_finds_is_said_once(bench, capfd):
     for run in jobs(bench, source={"where": "lnag = 'en'"}).values():
         with pytest.raises(AdaptorError, match=r"source.where .*lnag"):
             run()
-    told = capfd.readouterr()
-    assert told.out + told.err == ""
+    output = capfd.readouterr()
+    assert output.out + output.err == ""

@@ -34,9 +34,9 @@ def experiment(settings: FitSettings = SETTINGS, seed: int = 0, rows: int = ROWS
     return experiment_of(Maker(sample.train, queries, (4, 8), settings, seed, LocalWorkers()), sample)
 
 
-def searched(made: Experiment, trials=in_turn):
-    with trials(made) as run:
-        return search(made, run).trials
+def searched(case: Experiment, trials=in_turn):
+    with trials(case) as run:
+        return search(case, run).trials
 
 
 @pytest.fixture(scope="module")
@@ -76,25 +76,25 @@ def test_what_ships_is_what_its_settings_would_give(fitted):
 
 
 def test_trials_do_not_see_the_rows_that_judge_them():
-    made = experiment()
-    judging = {row.tobytes() for row in made.standard.judge.rows}
+    case = experiment()
+    judging = {row.tobytes() for row in case.standard.judge.rows}
     assert len(judging) == 60
-    assert len(made.rows) == ROWS - 60
-    assert not judging & {row.tobytes() for row in made.rows}
+    assert len(case.rows) == ROWS - 60
+    assert not judging & {row.tobytes() for row in case.rows}
 
 
 def test_queries_judge_where_there_are_any():
     queries = clustered(300, seed=5)
     settings = replace(SETTINGS, query_training=QueryTraining(steps=10, sides="one", random=64))
-    made = experiment(settings, queries=queries)
-    assert (made.standard.judge.side, len(made.standard.judge.rows), len(made.maker.queries), len(made.rows)) == (
+    case = experiment(settings, queries=queries)
+    assert (case.standard.judge.side, len(case.standard.judge.rows), len(case.maker.queries), len(case.rows)) == (
         "query",
         60,
         240,
         ROWS,
     )
-    maker = replace(made.maker, settings=replace(settings, tuning=Tuning(trials=2)))
-    trials = searched(replace(made, maker=maker))
+    maker = replace(case.maker, settings=replace(settings, tuning=Tuning(trials=2)))
+    trials = searched(replace(case, maker=maker))
     assert trials[0][0] == given(settings.query_training)
     assert all(0 < score <= 1 for _, score in trials)
 
@@ -108,14 +108,14 @@ def test_queries_judge_where_there_are_any():
     ],
 )
 def test_where_there_is_nothing_to_search(changes, rows, reason):
-    made = adaptor.fit(clustered(rows * 10 // 9), dims=[4, 8], settings=replace(SETTINGS, **changes))
-    assert reason in made.metrics["left_out"]["tuned"]
-    assert made.metrics["tuning"] is None
+    result = adaptor.fit(clustered(rows * 10 // 9), dims=[4, 8], settings=replace(SETTINGS, **changes))
+    assert reason in result.metrics["left_out"]["tuned"]
+    assert result.metrics["tuning"] is None
 
 
 def test_spark_tasks_score_as_this_process_does(spark):
-    made = experiment()
-    assert searched(made, lambda what: as_tasks(spark, what)) == searched(made)
+    case = experiment()
+    assert searched(case, lambda what: as_tasks(spark, what)) == searched(case)
 
 
 def test_a_trial_that_fails_says_why(spark):

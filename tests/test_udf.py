@@ -21,10 +21,10 @@ from adaptor.vectors import normalise
 
 @pytest.fixture(scope="module")
 def module() -> AdaptorModule:
-    made = AdaptorModule(Map(rotation()), hidden=24, seed=0)
+    adaptor_module = AdaptorModule(Map(rotation()), hidden=24, seed=0)
     with torch.no_grad():
-        made.out.weight.normal_(std=0.3, generator=torch.Generator().manual_seed(1))
-    return made
+        adaptor_module.out.weight.normal_(std=0.3, generator=torch.Generator().manual_seed(1))
+    return adaptor_module
 
 
 @pytest.fixture(scope="module")
@@ -45,17 +45,17 @@ def test_it_equals_encode_and_torch(spark, adaptor, module, kind):
     with torch.no_grad():
         y = module(torch.tensor(normalise(x)))
     for dim in (4, 8):
-        found = collected(nested, f"embedding_{dim}")
-        np.testing.assert_allclose(found, adaptor.encode(x, dim=dim), atol=1e-5)
-        np.testing.assert_allclose(found, torch.nn.functional.normalize(y[:, :dim]).numpy(), atol=1e-5)
+        result = collected(nested, f"embedding_{dim}")
+        np.testing.assert_allclose(result, adaptor.encode(x, dim=dim), atol=1e-5)
+        np.testing.assert_allclose(result, torch.nn.functional.normalize(y[:, :dim]).numpy(), atol=1e-5)
 
 
 def test_dims_and_side_can_be_chosen(spark, adaptor):
     x = clustered(10, seed=2)
     df = embeddings_frame(spark, x).select("id", adapt_udf(adaptor, [16], side="query")("embedding").alias("nested"))
-    found = collected(df.select("id", "nested.embedding_16"), "embedding_16")
-    np.testing.assert_allclose(found, adaptor.encode(x, dim=16, side="query"), atol=1e-5)
-    np.testing.assert_allclose(found, normalise(np.ascontiguousarray(x[:, :16])), atol=1e-5)
+    result = collected(df.select("id", "nested.embedding_16"), "embedding_16")
+    np.testing.assert_allclose(result, adaptor.encode(x, dim=16, side="query"), atol=1e-5)
+    np.testing.assert_allclose(result, normalise(np.ascontiguousarray(x[:, :16])), atol=1e-5)
 
 
 def test_it_works_in_sql_from_an_artifact_folder(spark, adaptor, tmp_path):
@@ -63,8 +63,8 @@ def test_it_works_in_sql_from_an_artifact_folder(spark, adaptor, tmp_path):
     x = clustered(10, seed=2)
     embeddings_frame(spark, x).createOrReplaceTempView("docs_to_adapt")
     spark.udf.register("adapt", adapt_udf(str(tmp_path)))
-    found = spark.sql("SELECT id, adapt(embedding).embedding_8 AS e FROM docs_to_adapt")
-    np.testing.assert_allclose(collected(found, "e"), adaptor.encode(x, dim=8), atol=1e-5)
+    result = spark.sql("SELECT id, adapt(embedding).embedding_8 AS e FROM docs_to_adapt")
+    np.testing.assert_allclose(collected(result, "e"), adaptor.encode(x, dim=8), atol=1e-5)
     spark.catalog.dropTempView("docs_to_adapt")
 
 
@@ -125,9 +125,9 @@ def test_layouts_and_encodings(spark, adaptor, layout, encoding, types):
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
 def test_a_series_becomes_arrow_lists(kind):
     rows = [None, np.array([1, 2], kind), np.array([], kind), None, np.array([3], kind)]
-    found = lists_of(pd.Series(rows))
-    assert found.type.value_type == pa.from_numpy_dtype(kind)
-    assert found.to_pylist() == [None, [1, 2], [], None, [3]]
+    result = lists_of(pd.Series(rows))
+    assert result.type.value_type == pa.from_numpy_dtype(kind)
+    assert result.to_pylist() == [None, [1, 2], [], None, [3]]
     assert lists_of(pd.Series([None, None])).null_count == 2
     assert len(lists_of(pd.Series([], dtype=object))) == 0
 

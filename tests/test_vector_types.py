@@ -84,9 +84,9 @@ def frame(spark, name: str):
 def said_by(df) -> str:
     with pytest.raises(PythonException) as caught:
         df.collect()
-    found = re.search(r"adaptor\.errors\.AdaptorError: (.*)", str(caught.value))
-    assert found, str(caught.value)
-    return found[1]
+    match = re.search(r"adaptor\.errors\.AdaptorError: (.*)", str(caught.value))
+    assert match, str(caught.value)
+    return match[1]
 
 
 @pytest.mark.parametrize("name", [*COLUMNS, "vector"])

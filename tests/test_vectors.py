@@ -20,9 +20,9 @@ def test_prefix_has_length_one_again():
 
 
 def test_as_embeddings_makes_float32():
-    found = as_embeddings([[1, 2], [3, 4.5]])
-    assert found.dtype == np.float32
-    np.testing.assert_array_equal(found, [[1, 2], [3, 4.5]])
+    rows = as_embeddings([[1, 2], [3, 4.5]])
+    assert rows.dtype == np.float32
+    np.testing.assert_array_equal(rows, [[1, 2], [3, 4.5]])
 
 
 @pytest.mark.parametrize(
@@ -45,9 +45,9 @@ def test_as_embeddings_refuses(given, message):
 
 
 def test_check_dims_sorts_and_makes_plain_ints():
-    found = check_dims([np.int64(8), 2], width=8)
-    assert found == (2, 8)
-    assert all(type(dim) is int for dim in found)
+    dims = check_dims([np.int64(8), 2], width=8)
+    assert dims == (2, 8)
+    assert all(type(dim) is int for dim in dims)
 
 
 @pytest.mark.parametrize(

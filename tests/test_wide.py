@@ -38,15 +38,15 @@ def test_prefixes_up_to_the_rank_are_those_of_the_moment_and_the_rest_completes_
     unit = normalise(rows)
     used = unit - unit.mean(axis=0) if centred else unit
     rank = np.linalg.matrix_rank(used.astype(np.float64), tol=1e-6)
-    made = (closed_forms.pca if centred else closed_forms.svd)(rows).corpus
-    assert made.weight.dtype == np.float32
-    assert made.weight.flags.c_contiguous
-    np.testing.assert_allclose(made.weight[:, :rank], eigenvectors(used)[:, :rank], atol=2e-5)
-    np.testing.assert_allclose(made.weight.T @ made.weight, np.eye(WIDTH), atol=1e-5)
-    largest = made.weight[np.abs(made.weight).argmax(axis=0), np.arange(WIDTH)]
+    map_ = (closed_forms.pca if centred else closed_forms.svd)(rows).corpus
+    assert map_.weight.dtype == np.float32
+    assert map_.weight.flags.c_contiguous
+    np.testing.assert_allclose(map_.weight[:, :rank], eigenvectors(used)[:, :rank], atol=2e-5)
+    np.testing.assert_allclose(map_.weight.T @ map_.weight, np.eye(WIDTH), atol=1e-5)
+    largest = map_.weight[np.abs(map_.weight).argmax(axis=0), np.arange(WIDTH)]
     assert (largest > 0).all()
     if not centred:
-        y, other = made(clustered(30, WIDTH, seed=1)), normalise(clustered(30, WIDTH, seed=1))
+        y, other = map_(clustered(30, WIDTH, seed=1)), normalise(clustered(30, WIDTH, seed=1))
         np.testing.assert_allclose(y @ y.T, other @ other.T, atol=1e-5)
 
 
@@ -59,15 +59,15 @@ def test_with_as_many_rows_as_numbers_it_is_the_moment_to_the_bit(rows):
 
 
 @pytest.mark.parametrize(("rows", "asked"), [(40, 20), (60, 30), (20, 75)])
-def test_query_aware_svd_in_the_span_of_both_sides(rows, asked, monkeypatch):
-    corpus, queries = clustered(rows, WIDTH), clustered(asked, WIDTH, seed=3)
+def test_query_aware_svd_in_the_span_of_both_sides(rows, questions, monkeypatch):
+    corpus, queries = clustered(rows, WIDTH), clustered(questions, WIDTH, seed=3)
     few = closed_forms.query_aware_svd(corpus, queries)
     monkeypatch.setattr(closed_forms, "_span", lambda *sides: None)  # by D x D moments
     whole = closed_forms.query_aware_svd(corpus, queries)
     assert few.own_query is not None
     for ours, theirs in ((few.corpus, whole.corpus), (few.query, whole.query)):
         assert ours.weight.shape == (WIDTH, WIDTH)
-        assert not ours.weight[:, rows + asked :].any()
+        assert not ours.weight[:, rows + questions :].any()
         np.testing.assert_allclose(ours.bias, theirs.bias, atol=1e-3)
     for dim in (4, 8, 16, WIDTH):
         scores = [prefix(s.query(queries), dim) @ prefix(s.corpus(corpus), dim).T for s in (few, whole)]
@@ -78,21 +78,21 @@ FAST = FitSettings(training=Training(steps=4), query_training=QueryTraining(step
 
 
 def test_a_fit_finds_each_closed_form_once_from_the_rows_to_learn_from_and_the_winner_from_all(monkeypatch):
-    found: list[tuple[str, int]] = []
+    calls: list[tuple[str, int]] = []
 
     def counted(name: str) -> None:
         find = getattr(closed_forms, name)
         monkeypatch.setattr(
-            closed_forms, name, lambda rows, *more: found.append((name, len(rows))) or find(rows, *more)
+            closed_forms, name, lambda rows, *more: calls.append((name, len(rows))) or find(rows, *more)
         )
 
     for name in ("truncation", "svd", "pca", "query_aware_svd"):
         counted(name)
     strata = np.array(["en", "de"])[np.arange(300) % 2]
     fitted = adaptor.fit(clustered(300), dims=[4, 8], queries=clustered(150, seed=3), settings=FAST, strata=strata)
-    first = [name for name, rows in found if rows == 270]
+    first = [name for name, rows in calls if rows == 270]
     assert sorted(first) == ["pca", "query_aware_svd", "svd", "truncation"]
-    assert len(found) - len(first) <= 1, fitted.config["candidate"]
+    assert len(calls) - len(first) <= 1, fitted.config["candidate"]
 
 
 def test_what_takes_long_is_announced_by_its_size(monkeypatch):

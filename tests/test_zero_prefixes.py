@@ -34,9 +34,9 @@ ENGINES = ("direct", "arrow", "pandas_udf")
 
 @pytest.fixture(scope="module")
 def bench(spark, tmp_path_factory) -> Bench:
-    made = Bench(spark, tmp_path_factory.mktemp("zero"))
-    made.save(VECTORS, IDS)
-    return made
+    source = Bench(spark, tmp_path_factory.mktemp("zero"))
+    source.save(VECTORS, IDS)
+    return source
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -163,9 +163,9 @@ class Maker:
         """Listwise or the paper's losses on an MLP; tempered afterwards where the order is SVD's."""
         from adaptor.training.objectives.neighbourhoods import MakeNeighbourhoodObjective
 
-        kept = training.start == "identity" or (training.start is None and nested)
+        from_identity = training.start == "identity" or (training.start is None and nested)
         rows = self.fold.rows
-        start: Map = self.closed("truncation" if kept else "svd").corpus
+        start: Map = self.closed("truncation" if from_identity else "svd").corpus
         if stop_at == 0:
             trained_sides, step = Sides(start), 0
         else:
@@ -174,7 +174,7 @@ class Maker:
                 MakeNeighbourhoodObjective(start, self.dims, training), _schedule(training), plain, stop_at
             )
             trained_sides, step = trained.sides, trained.step
-        return Candidate(trained_sides if kept else self._tempered(trained_sides), step)
+        return Candidate(trained_sides if from_identity else self._tempered(trained_sides), step)
 
     def _start_for_queries(self, kind: str, nested: bool) -> Sides:
         assert self.queries is not None

@@ -185,5 +185,5 @@ def _signs(vectors: NDArray[np.floating]) -> NDArray[np.floating]:
 def _power(moment: Float64, exponent: float) -> Float64:
     """A symmetric moment to a power on its support, zero elsewhere."""
     values, vectors = np.linalg.eigh(moment)
-    kept = values > CUTOFF * values[-1]
-    return (vectors[:, kept] * values[kept] ** exponent) @ vectors[:, kept].T
+    above_cutoff = values > CUTOFF * values[-1]
+    return (vectors[:, above_cutoff] * values[above_cutoff] ** exponent) @ vectors[:, above_cutoff].T

@@ -67,12 +67,14 @@ class Judge:
             lengths += np.square(queries[:, start:dim]).sum(axis=1, keepdims=True)
             cosines = scores / np.sqrt(np.maximum(squares, 1e-12))  # times the query's length, which changes no order
             near = LEVEL * np.sqrt(lengths)
-            wanted = np.take_along_axis(cosines, self.expected, axis=1)
+            expected_cosines = np.take_along_axis(cosines, self.expected, axis=1)
             cosines.partition(len(y) - k, axis=1)
             best, last = cosines[:, len(y) - k :], cosines[:, len(y) - k, None]
             lowest = (cosines >= last - near).sum(axis=1) - (best > last + near).sum(axis=1)
-            beyond, near = best[:, None] - wanted[:, :, None], near[:, :, None]  # (h, k, k)
-            level = np.where(abs(wanted - last) <= near[:, 0], lowest[:, None], (abs(beyond) <= near).sum(axis=2))
+            beyond, near = best[:, None] - expected_cosines[:, :, None], near[:, :, None]  # (h, k, k)
+            level = np.where(
+                abs(expected_cosines - last) <= near[:, 0], lowest[:, None], (abs(beyond) <= near).sum(axis=2)
+            )
             yield dim, (beyond > near).sum(axis=2), np.maximum(level, 1)
 
     def kept(self, sides: Sides, corpus: Float32) -> dict[int, float]:

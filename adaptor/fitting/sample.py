@@ -71,8 +71,8 @@ def graded(judgments: object, corpus: Float32, queries: Float32 | None) -> Judgm
         outside = rows[(rows[:, column] < 0) | (rows[:, column] >= count), column]
         if len(outside):
             raise AdaptorError(f"judgments name {what} row {outside[0]:.0f}, but there are {count} rows")
-    kept: Judgments = {}
+    usable: Judgments = {}
     for query, document, grade in rows:
         if grade > 0:
-            kept.setdefault(int(query), {})[int(document)] = float(grade)
-    return kept
+            usable.setdefault(int(query), {})[int(document)] = float(grade)
+    return usable

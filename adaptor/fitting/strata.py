@@ -26,10 +26,10 @@ def as_labels(strata: object, rows: int) -> Labels:
 
     Raises `AdaptorError` when there are more or fewer than `rows`, or too many different ones.
     """
-    given = _values(strata)
-    if given.shape != (rows,):
-        raise AdaptorError(f"strata must be one label a row: {rows} rows, but strata of shape {given.shape}")
-    labels = np.array([NO_STRATUM if _is_null(s) else str(s) for s in given], dtype=object)
+    values = _values(strata)
+    if values.shape != (rows,):
+        raise AdaptorError(f"strata must be one label a row: {rows} rows, but strata of shape {values.shape}")
+    labels = np.array([NO_STRATUM if _is_null(s) else str(s) for s in values], dtype=object)
     check_count(len(set(labels)), "strata")
     return labels
 

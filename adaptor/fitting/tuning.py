@@ -134,7 +134,7 @@ def search(experiment: Experiment, run: RunTrials) -> Tuned:
     sampler = optuna.samplers.TPESampler(seed=experiment.maker.seed)
     study = optuna.create_study(direction="maximize", sampler=sampler)
     optuna.logging.set_verbosity(said)
-    study.enqueue_trial(given(experiment.training))
+    study.enqueue_trial(params_of(experiment.training))
     tuning, trials = experiment.maker.settings.tuning, list[tuple[Params, float]]()
     while len(trials) < tuning.trials:
         drawn = [study.ask() for _ in range(min(tuning.at_once, tuning.trials - len(trials)))]
@@ -146,7 +146,7 @@ def search(experiment: Experiment, run: RunTrials) -> Tuned:
     return Tuned(experiment, trials)
 
 
-def given(training: Training | QueryTraining) -> Params:
+def params_of(training: Training | QueryTraining) -> Params:
     """What `training` says of all that is searched; a weight of 0 stays 0."""
     space = SPACE if isinstance(training, Training) else QUERY_SPACE
     return {name: getattr(training, name) for name in space if getattr(training, name)}
@@ -156,7 +156,7 @@ def suggested(trial: optuna.Trial, training: Training | QueryTraining) -> Params
     """The values of one trial, around those of `training`."""
     space = SPACE if isinstance(training, Training) else QUERY_SPACE
     params: Params = {}
-    for name, value in given(training).items():
+    for name, value in params_of(training).items():
         low, high = value / space[name], value * space[name]
         if isinstance(value, int):
             params[name] = trial.suggest_int(name, max(1, round(low)), int(high), log=True)

@@ -27,7 +27,7 @@ VERSIONS_LOOKED_AT = 50
 
 
 @contextmanager
-def named_causes(spark: SparkSession, source: TableRef, given: Source) -> Iterator[None]:
+def named_causes(spark: SparkSession, source: TableRef, settings: Source) -> Iterator[None]:
     """Name what is at fault where Spark fails on a row under `source.where`, or on files that are gone.
 
     `source` is the table that `given` names, at the version that is read. Other errors pass as they are.
@@ -35,10 +35,10 @@ def named_causes(spark: SparkSession, source: TableRef, given: Source) -> Iterat
     try:
         yield
     except (PySparkException, Py4JError, OSError) as error:
-        if given.where is not None and OF_VALUES in str(error):
-            _require_true_or_false(spark, source, given.where)
+        if settings.where is not None and OF_VALUES in str(error):
+            _require_true_or_false(spark, source, settings.where)
         if source.version is not None and lost_files(error):
-            require_files(spark, source, by_config=given.version is not None)
+            require_files(spark, source, by_config=settings.version is not None)
         raise
 
 

@@ -52,8 +52,8 @@ class Evaluated:
 
     def value(self, candidate: str, dim: int, metric: str | None = None, stratum: str | None = None) -> float:
         """One figure; of the metric that leads and of all strata together, unless another is named."""
-        wanted = (candidate, dim, metric or self.metric, stratum)
-        return next(f.value for f in self.figures if (f.candidate, f.dim, f.metric, f.stratum) == wanted)
+        key = (candidate, dim, metric or self.metric, stratum)
+        return next(f.value for f in self.figures if (f.candidate, f.dim, f.metric, f.stratum) == key)
 
     def stored_bytes(self, dim: int) -> int:
         """What the adaptor's prefix takes in a row of the target."""

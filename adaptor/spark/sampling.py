@@ -72,17 +72,17 @@ def balanced(df: DataFrame, at: Column, rows: int) -> DataFrame:
     check_count(len(strata), "sample.stratum")
     counts = {row["stratum"]: row["count"] for row in strata}
     # Only rows up to `reach` are ranked, not the table: of evenly spread places more than enough.
-    wanted = [
+    reach_of_strata = [
         (name, quota, (quota + 6 * quota**0.5 + 10) / counts[name]) for name, quota in quotas(counts, rows).items()
     ]
-    of_stratum = df.sparkSession.createDataFrame(wanted, "stratum string, quota long, reach double")
+    of_stratum = df.sparkSession.createDataFrame(reach_of_strata, "stratum string, quota long, reach double")
     near = df.join(F.broadcast(of_stratum), "stratum").where(at <= F.col("reach"))
     rank = F.row_number().over(Window.partitionBy("stratum").orderBy(at, "id"))
     return near.withColumn("rank", rank).where("rank <= quota").select(df.columns)
 
 
 def materialise(
-    df: DataFrame, id_column: str, embedding: str, wanted: SampleSettings, kind: str, judged: Sequence[str] = ()
+    df: DataFrame, id_column: str, embedding: str, settings: SampleSettings, kind: str, judged: Sequence[str] = ()
 ) -> Materialised:
     """Sample `df`, set bad rows aside, and write training and held-out rows as Parquet.
 
@@ -94,25 +94,25 @@ def materialise(
     rows = df.select(
         legible(df, id_column).cast("string").alias("id"),
         column(df, embedding).cast("array<float>").alias("embedding"),
-        stratum(df, wanted.stratum).alias("stratum"),
-    ).withColumn("place", place("id", wanted.seed))
+        stratum(df, settings.stratum).alias("stratum"),
+    ).withColumn("place", place("id", settings.seed))
     total = rows.count()
-    if wanted.stratum is None:
-        chosen = sample(rows, "id", wanted.rows, wanted.seed, total)
+    if settings.stratum is None:
+        chosen = sample(rows, "id", settings.rows, settings.seed, total)
     else:
-        chosen = balanced(rows, F.col("place"), wanted.rows)
+        chosen = balanced(rows, F.col("place"), settings.rows)
     chosen = _with_judged(chosen, rows, judged).persist()
-    folder = as_url(wanted.folder).rstrip("/")
+    folder = as_url(settings.folder).rstrip("/")
     url = f"{folder}/{uuid4().hex}"
     try:
         if chosen.isEmpty():
-            raise AdaptorError(f"sample.rows={wanted.rows} chose none of {total} rows; raise it")
+            raise AdaptorError(f"sample.rows={settings.rows} chose none of {total} rows; raise it")
         width = common_width(chosen, "embedding")
         checked = chosen.withColumn("reason", reason("id", "embedding", width))
         bad = checked.where("reason IS NOT NULL").select("id", "reason")
         bad.coalesce(1).write.mode("overwrite").parquet(f"{folder}/set_aside")
-        share = min(HELD_OUT_SHARE, HELD_OUT_MOST / min(total, wanted.rows))
-        good = checked.where("reason IS NULL").withColumn("held_out", _held_out(wanted, share))
+        share = min(HELD_OUT_SHARE, HELD_OUT_MOST / min(total, settings.rows))
+        good = checked.where("reason IS NULL").withColumn("held_out", _held_out(settings, share))
         counts = {row["held_out"]: row["count"] for row in good.groupBy("held_out").count().collect()}
         for held_out, name in ((False, "train"), (True, "held_out")):
             fold = good.where(F.col("held_out") == held_out).orderBy("place", "id")
@@ -123,7 +123,7 @@ def materialise(
             ids=[name for fold in ("train", "held_out") for name in _column(f"{url}/{fold}", "id")],
             bad_rows=count_reasons(bad),
             url=url,
-            strata=None if wanted.stratum is None else np.array(_column(f"{url}/held_out", "stratum"), dtype=object),
+            strata=None if settings.stratum is None else np.array(_column(f"{url}/held_out", "stratum"), dtype=object),
         )
     except BaseException:
         remove_folder(url)
@@ -139,10 +139,10 @@ def _with_judged(chosen: DataFrame, rows: DataFrame, judged: Sequence[str]) -> D
     return chosen.where(~is_judged).unionByName(rows.where(is_judged))
 
 
-def _held_out(wanted: SampleSettings, share: float) -> Column:
+def _held_out(settings: SampleSettings, share: float) -> Column:
     """Whether a row is held out. A second hash decides, and one place orders all: no row meets both folds."""
-    at = place("id", wanted.seed + 1)
-    if wanted.stratum is None:
+    at = place("id", settings.seed + 1)
+    if settings.stratum is None:
         return at < share
     of_stratum = Window.partitionBy("stratum")
     count = F.count("*").over(of_stratum)

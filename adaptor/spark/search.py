@@ -54,10 +54,10 @@ def exact_search(
                     name: batch.column(i + 1).flatten().to_numpy().reshape(batch.num_rows, -1)
                     for i, name in enumerate(columns)
                 }
-                for view, kept in zip(views, best):
-                    kept.add(ids, view.queries @ view.rows(matrices[view.column]).T)
-        for number, kept in enumerate(best):
-            yield from kept.batches(number)
+                for view, hits in zip(views, best):
+                    hits.add(ids, view.queries @ view.rows(matrices[view.column]).T)
+        for number, hits in enumerate(best):
+            yield from hits.batches(number)
 
     hits = (
         df.select(F.col(id_column).cast("string"), *(F.col(name).cast("array<float>") for name in columns))
@@ -100,11 +100,11 @@ class Best:
 
     def batches(self, view: int) -> Iterator[pa.RecordBatch]:
         """What was kept, a row a query."""
-        queries, kept = self._scores.shape
-        if kept:
+        queries, k = self._scores.shape
+        if k:
             hits = pa.StructArray.from_arrays(
                 [pa.array(self._scores.ravel()), pa.array(self._ids.ravel(), pa.string())], names=["score", "id"]
             )
-            lists = pa.ListArray.from_arrays(np.arange(queries + 1, dtype=np.int32) * kept, hits)
+            lists = pa.ListArray.from_arrays(np.arange(queries + 1, dtype=np.int32) * k, hits)
             numbers = pa.array(np.full(queries, view, np.int32)), pa.array(np.arange(queries, dtype=np.int32))
             yield pa.RecordBatch.from_arrays([*numbers, lists], names=["view", "query", "hits"])

@@ -39,17 +39,17 @@ def main() -> None:
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"{', '.join(SECTIONS)}; all by default")
     parser.add_argument("--folder", help="where the made tables go, 12 GB; a temporary folder by default")
     parser.add_argument("--scale", type=float, default=1.0, help="multiply all numbers of rows; written nowhere then")
-    given = parser.parse_args()
-    unknown = [name for name in given.sections if name not in SECTIONS]
+    arguments = parser.parse_args()
+    unknown = [name for name in arguments.sections if name not in SECTIONS]
     if unknown:
         parser.error(f"no section {', '.join(unknown)}: there are {', '.join(SECTIONS)}")
-    with scratch(given.folder) as folder:
-        for name in given.sections or SECTIONS:
+    with scratch(arguments.folder) as folder:
+        for name in arguments.sections or SECTIONS:
             started = time.monotonic()
             print(f"== {name}", flush=True)
-            text = in_process(SECTIONS[name].measure, folder, given.scale)
+            text = in_process(SECTIONS[name].measure, folder, arguments.scale)
             print(f"\n{text}\n{name}: {time.monotonic() - started:.0f} s\n", flush=True)
-            if given.scale == 1:
+            if arguments.scale == 1:
                 put_section(SECTIONS[name].TITLE, text, [module.TITLE for module in SECTIONS.values()])
 
 

@@ -53,15 +53,15 @@ def _total(spark: SparkSession) -> int:
 
 def _stored(files: list[str], column: str) -> int:
     """Bytes of a column's chunks, as the files' footers give them."""
-    found = 0
+    stored = 0
     for file in files:
         metadata = pq.read_metadata(file)
         for group in range(metadata.num_row_groups):
             chunks = (metadata.row_group(group).column(i) for i in range(metadata.num_columns))
-            found += sum(
+            stored += sum(
                 chunk.total_compressed_size for chunk in chunks if chunk.path_in_schema.split(".")[0] == column
             )
-    return found
+    return stored
 
 
 def _mb(count: int) -> str:

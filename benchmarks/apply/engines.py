@@ -41,7 +41,7 @@ Way = tuple[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True)
-class Made:
+class RandomTable:
     """A table of random rows: Spark reads it as Delta, others its files."""
 
     rows: int
@@ -49,7 +49,7 @@ class Made:
     files: list[str]
 
     @classmethod
-    def of(cls, spark: SparkSession, folder: Path, rows: int) -> Made:
+    def of(cls, spark: SparkSession, folder: Path, rows: int) -> RandomTable:
         path = source(spark, folder, rows)
         return cls(rows, path, files_of(spark, path))
 
@@ -57,50 +57,51 @@ class Made:
 def measure(folder: Path, scale: float) -> str:
     """Every way several times, in turn; medians, and the default engine's against each."""
     spark, target = session(), folder / "target"
-    few, all_rows = (Made.of(spark, folder, rows) for rows in (FEW, rows_of(scale, ROWS)))
+    few, all_rows = (RandomTable.of(spark, folder, rows) for rows in (FEW, rows_of(scale, ROWS)))
     warm_up(spark, folder)
     pool = rivals.Pool()
     ways = _ways(spark, folder, all_rows, pool, target)
-    seconds: dict[tuple[Way, int], list[float]] = {(way, made.rows): [] for way in ways for made in (few, all_rows)}
+    seconds: dict[tuple[Way, int], list[float]] = {(way, random.rows): [] for way in ways for random in (few, all_rows)}
     for repeat in range(REPEATS):
         for way, run in ways.items():
-            for made in (few, all_rows):
+            for random in (few, all_rows):
                 remove(target)
                 started = time.perf_counter()
-                run(made)
-                seconds[way, made.rows].append(time.perf_counter() - started)
+                run(random)
+                seconds[way, random.rows].append(time.perf_counter() - started)
             print(
-                f"{repeat + 1}/{REPEATS} {way[0]} {_written(way[1])}: {seconds[way, made.rows][-1]:.1f} s", flush=True
+                f"{repeat + 1}/{REPEATS} {way[0]} {_written(way[1])}: {seconds[way, random.rows][-1]:.1f} s",
+                flush=True,
             )
     pool.close()
     spark.stop()
-    medians = {key: statistics.median(found) for key, found in seconds.items()}
+    medians = {key: statistics.median(repeats) for key, repeats in seconds.items()}
     return _text(all_rows.rows, {way: (medians[way, FEW], medians[way, all_rows.rows]) for way in ways})
 
 
 def _ways(
-    spark: SparkSession, folder: Path, largest: Made, pool: rivals.Pool, target: Path
-) -> dict[Way, Callable[[Made], object]]:
+    spark: SparkSession, folder: Path, largest: RandomTable, pool: rivals.Pool, target: Path
+) -> dict[Way, Callable[[RandomTable], object]]:
     model = rivals.pca_model(spark, largest.path, 256)
     transform = rivals.faiss_transform(largest.files, folder / "faiss", 256)
 
-    def ours(made: Made, fitted: str, **settings: str) -> object:
-        return applied(spark, folder, made.path, fitted, **settings)
+    def ours(random: RandomTable, fitted: str, **settings: str) -> object:
+        return applied(spark, folder, random.path, fitted, **settings)
 
-    def naive(made: Made, dims: tuple[int, ...]) -> None:
-        rivals.naive(spark, made.path, target, dims)
+    def naive(random: RandomTable, dims: tuple[int, ...]) -> None:
+        rivals.naive(spark, random.path, target, dims)
 
-    def no_engine(made: Made, dims: tuple[int, ...]) -> None:
-        pool.numpy(made.files, target, dims)
+    def no_engine(random: RandomTable, dims: tuple[int, ...]) -> None:
+        pool.numpy(random.files, target, dims)
 
-    ways: dict[Way, Callable[[Made], object]] = {}
+    ways: dict[Way, Callable[[RandomTable], object]] = {}
     for dims in (DIMS, WIDER):
         fitted = artifact(folder, dims)
         ways |= {(engine, dims): partial(ours, fitted=fitted, engine=engine) for engine in ENGINES}
         ways |= {(NAIVE, dims): partial(naive, dims=dims), (NO_ENGINE, dims): partial(no_engine, dims=dims)}
     ways[BANDS, (64, 64, 128)] = partial(ours, fitted=artifact(folder), layout="bands")
-    ways[PCA, (256,)] = lambda made: rivals.pca(spark, made.path, target, model)
-    ways[FAISS, DIMS] = lambda made: pool.faiss(made.files, target, DIMS, transform)
+    ways[PCA, (256,)] = lambda random: rivals.pca(spark, random.path, target, model)
+    ways[FAISS, DIMS] = lambda random: pool.faiss(random.files, target, DIMS, transform)
     return ways
 
 

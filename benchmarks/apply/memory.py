@@ -47,19 +47,19 @@ class Peak(threading.Thread):
         while not self._left.wait(EVERY):
             for worker in _workers():
                 with contextlib.suppress(psutil.Error):
-                    found = worker.memory_full_info()
-                    self.resident, self.own = max(self.resident, found.rss), max(self.own, found.uss)
+                    memory = worker.memory_full_info()
+                    self.resident, self.own = max(self.resident, memory.rss), max(self.own, memory.uss)
                     self.looks += 1
 
 
 def _workers() -> list[psutil.Process]:
     """The children of Python daemons; each runs one task at a time."""
-    daemons, found = set(), psutil.Process().children(recursive=True)
-    for process in found:
+    daemons, children = set(), psutil.Process().children(recursive=True)
+    for process in children:
         with contextlib.suppress(psutil.Error):  # some end while one looks
             if "adaptor.spark.daemon" in process.cmdline():
                 daemons.add(process.pid)
-    return [process for process in found if process.pid in daemons and _parent(process) in daemons]
+    return [process for process in children if process.pid in daemons and _parent(process) in daemons]
 
 
 def _parent(process: psutil.Process) -> int | None:
@@ -75,10 +75,10 @@ def measure(folder: Path, scale: float) -> str:
     for engine in ENGINES:
         peaks = []
         for rows in ROWS:
-            found = in_process(_peak, folder, rows_of(scale, rows), engine)
-            peaks.append(found)
+            peak = in_process(_peak, folder, rows_of(scale, rows), engine)
+            peaks.append(peak)
             print(
-                f"{engine}, {rows_of(scale, rows):,} rows: {found[0]:.0f} MB resident, {found[1]:.0f} its own",
+                f"{engine}, {rows_of(scale, rows):,} rows: {peak[0]:.0f} MB resident, {peak[1]:.0f} its own",
                 flush=True,
             )
         (small, small_own), (large, large_own) = peaks
@@ -104,9 +104,9 @@ def _make(folder: Path, scale: float) -> None:
 def _peak(folder: Path, rows: int, engine: str) -> tuple[float, float]:
     """Peak resident and unshared memory of a worker, in MB, while `rows` rows are adapted."""
     spark = session()
-    made, fitted = source(spark, folder, rows), artifact(folder)
+    docs, fitted = source(spark, folder, rows), artifact(folder)
     with Peak() as peak:
-        applied(spark, folder, made, fitted, engine=engine)
+        applied(spark, folder, docs, fitted, engine=engine)
     spark.stop()
     if not peak.looks:
         raise RuntimeError("no Python worker of Spark was seen; the figures would mean nothing")

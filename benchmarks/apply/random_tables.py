@@ -78,8 +78,8 @@ def source(spark: SparkSession, folder: Path, rows: int, width: int = WIDTH, **p
             lists = pa.ListArray.from_arrays(offsets, numbers)
             yield pa.RecordBatch.from_arrays([batch.column(0), lists], names=["id", "embedding"])
 
-    made = spark.range(0, rows, 1, 16).mapInArrow(make, "id long, embedding array<float>")
-    made.write.format("delta").options(**{f"delta.{key}": value for key, value in properties.items()}).save(str(path))
+    table = spark.range(0, rows, 1, 16).mapInArrow(make, "id long, embedding array<float>")
+    table.write.format("delta").options(**{f"delta.{key}": value for key, value in properties.items()}).save(str(path))
     os.sync()  # what comes next would wait for the disk
     print(f"made {rows:,} rows of {width}", flush=True)
     return str(path)
@@ -104,7 +104,7 @@ def artifact(folder: Path, dims: Sequence[int] = DIMS, width: int = WIDTH) -> st
 
 def config(folder: Path, table: str, fitted: str, target: Path, **settings: Any) -> Config:
     """What a user would write to have `table` adapted into `target`."""
-    given = {
+    document = {
         "source": {"table": table},
         "sample": {"folder": str(folder / "sample")},
         "dims": Adaptor.load(fitted).dims,
@@ -112,17 +112,17 @@ def config(folder: Path, table: str, fitted: str, target: Path, **settings: Any)
         "runs": str(folder / "runs"),
         "apply": {"target": str(target), **settings},
     }
-    return Config.model_validate_json(json.dumps(given))
+    return Config.model_validate_json(json.dumps(document))
 
 
 def applied(spark: SparkSession, folder: Path, table: str, fitted: str, **settings: Any) -> tuple[float, Applied]:
     """Wall seconds of one whole apply job into a new target, which is left there."""
     target = folder / "target"
     remove(target)
-    wanted = config(folder, table, fitted, target, **settings)
+    request = config(folder, table, fitted, target, **settings)
     started = time.perf_counter()
-    found = apply_table(spark, wanted, lambda line: None)
-    return time.perf_counter() - started, found
+    outcome = apply_table(spark, request, lambda line: None)
+    return time.perf_counter() - started, outcome
 
 
 def remove(path: Path) -> None:

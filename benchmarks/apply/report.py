@@ -15,8 +15,9 @@ HEAD = "# Performance\n\nWritten by `make bench-apply`, on made data: random num
 def put_section(title: str, text: str, order: Sequence[str]) -> None:
     """Write `text` under `title`, in the place that `order` gives it; the other sections stay."""
     old = DOCUMENT.read_text() if DOCUMENT.exists() else ""
-    found = dict(re.findall(r"^## ([^\n]+)\n\n(.*?)(?=\n^## |\Z)", old, re.MULTILINE | re.DOTALL)) | {title: text}
-    DOCUMENT.write_text(HEAD + "".join(f"\n## {name}\n\n{found[name].strip()}\n" for name in order if name in found))
+    sections = dict(re.findall(r"^## ([^\n]+)\n\n(.*?)(?=\n^## |\Z)", old, re.MULTILINE | re.DOTALL)) | {title: text}
+    texts = [f"\n## {name}\n\n{sections[name].strip()}\n" for name in order if name in sections]
+    DOCUMENT.write_text(HEAD + "".join(texts))
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -32,7 +33,7 @@ def met(reached: bool) -> str:
 
 def machine() -> str:
     """Where this was measured, and with what."""
-    found = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    match = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     cores = len(os.sched_getaffinity(0))
     used = ", ".join(f"{name} {version(name)}" for name in ("pyspark", "delta-spark", "pyarrow", "numpy"))
-    return f"{cores} cores of {found.group(1) if found else 'an unnamed CPU'}; {used}."
+    return f"{cores} cores of {match.group(1) if match else 'an unnamed CPU'}; {used}."

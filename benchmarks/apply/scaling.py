@@ -36,13 +36,13 @@ def measure(folder: Path, scale: float) -> str:
     spark, pool, target = session(), Pool(), folder / "target"
     sizes = [rows_of(scale, rows) for rows in ROWS]
     tables = {rows: source(spark, folder, rows) for rows in sizes}
-    files = {rows: files_of(spark, made) for rows, made in tables.items()}
+    files = {rows: files_of(spark, path) for rows, path in tables.items()}
     fitted = artifact(folder)
     warm_up(spark, folder)
     seconds: dict[tuple[str, int], list[float]] = {(way, rows): [] for way in WAYS for rows in sizes}
     for repeat in range(REPEATS):
-        for rows, made in tables.items():
-            seconds["apply", rows].append(applied(spark, folder, made, fitted)[0])
+        for rows, path in tables.items():
+            seconds["apply", rows].append(applied(spark, folder, path, fitted)[0])
             remove(target)
             started = time.perf_counter()
             pool.numpy(files[rows], target, DIMS)
@@ -62,12 +62,12 @@ def measure(folder: Path, scale: float) -> str:
     lines.append(["b, of a row", *(f"{fits[way][0] * 1e6:.2f} us" for way in fits), "", "", ""])
     for number, (few, more) in enumerate(pairwise(sizes)):
         lines.append([f"b from {few:,} to {more:,}", *(f"{slopes[way][number]:.2f} us" for way in slopes), "", "", ""])
-    apart = {way: max(found) / min(found) - 1 for way, found in slopes.items()}
+    apart = {way: max(each) / min(each) - 1 for way, each in slopes.items()}
     stable = met(abs(apart["apply"]) <= STABLE)
     lines.append(
         [
             "b between the pairs",
-            *(f"{found:.0%} apart" for found in apart.values()),
+            *(f"{each:.0%} apart" for each in apart.values()),
             "",
             f"at most {STABLE:.0%}",
             stable,

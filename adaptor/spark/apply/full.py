@@ -87,7 +87,7 @@ def _giving_up_lost_files(request: Request, build: Build) -> Iterator[None]:
             raise
         build.abandon()
         by_config = request.columns.version is not None
-        newest = DeltaLog(request.spark, request.source.location(request.spark)).snapshot().version
+        newest = request.log(request.source).snapshot().version
         if by_config or newest == request.source.version:  # beginning anew would read the same
             require_files(request.spark, request.source, by_config)
         raise AdaptorError(

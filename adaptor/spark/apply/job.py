@@ -54,27 +54,27 @@ def apply_table(spark: SparkSession, config: Config, report: Callable[[str], Non
     request = open_request(spark, config)
     require_writable(request, config.runs)
     with named_causes(spark, request.source, config.source):
-        written = MODES[request.settings.mode](request, as_progress(report))
+        outcome = MODES[request.settings.mode](request, as_progress(report))
     kernel = request.kernel
-    source, rows = request.at(written.version).source, written.rows + written.quarantined
+    source, rows = request.at(outcome.version).source, outcome.rows + outcome.quarantined
     data_set = config.evaluate.data_set if config.evaluate else source.where
     run = Run.finish(clock, "apply", data_set, kernel.adaptor.fingerprint, source, rows)
     figures = [
-        Figure("adaptor", dim, "rows_written", written.rows, bytes_of(dim, kernel.encoding))
+        Figure("adaptor", dim, "rows_written", outcome.rows, bytes_of(dim, kernel.encoding))
         for dim in kernel.adaptor.dims
     ]
-    figures.append(Figure("adaptor", kernel.adaptor.width, "rows_set_aside", written.quarantined))
+    figures.append(Figure("adaptor", kernel.adaptor.width, "rows_set_aside", outcome.quarantined))
     record(spark, config.runs, run, figures)
     return Applied(
         source,
         request.target,
-        request.quarantine if written.quarantined else None,
+        request.quarantine if outcome.quarantined else None,
         tuple(kernel.schema.names),
         kernel.adaptor.fingerprint,
-        written.rows,
-        written.removed,
-        written.bad_rows,
+        outcome.rows,
+        outcome.removed,
+        outcome.bad_rows,
         make_view(request),
-        f"RESTORE TABLE {request.target.identifier} TO VERSION AS OF {written.version}" if request.in_place else None,
+        f"RESTORE TABLE {request.target.identifier} TO VERSION AS OF {outcome.version}" if request.in_place else None,
         run.seconds,
     )

@@ -77,9 +77,13 @@ class Request:
         """The same from another version of the source."""
         return replace(self, source=self.source.at(version))
 
+    def log(self, table: TableRef) -> DeltaLog:
+        """The log of the source, the target or the quarantine."""
+        return DeltaLog(self.spark, table.location(self.spark))
+
     def snapshot(self) -> Snapshot:
         """The source at its pinned version."""
-        return DeltaLog(self.spark, self.source.location(self.spark)).snapshot(self.source.version)
+        return self.log(self.source).snapshot(self.source.version)
 
     def count(self, snapshot: Snapshot) -> int:
         """Rows of the source: by its log where that says so, and no condition leaves any out."""

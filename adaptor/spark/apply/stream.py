@@ -9,8 +9,9 @@ from pyspark.errors import StreamingQueryException
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from adaptor.spark.apply.changes import broken_feed, held_version, is_lost, merge_changes
+from adaptor.spark.apply.changes import broken_feed, held_version, is_lost
 from adaptor.spark.apply.full import Outcome, apply_full
+from adaptor.spark.apply.merge import merge_changes
 from adaptor.spark.apply.request import Request
 from adaptor.spark.apply.stamp import BUILD, VERSION
 from adaptor.spark.delta_log import DeltaLog

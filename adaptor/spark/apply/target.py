@@ -133,8 +133,11 @@ def merged(before: Mapping[str, str], ours: Mapping[str, str], in_place: bool) -
     """
     others = {key: value for key, value in before.items() if not key.startswith(OURS)}
     ours_begin = (*OURS, STATISTICS) if in_place else (*OURS, STATISTICS, MAPPING, MARKS)
-    kept = {STATISTICS} & set(others) if in_place else set()
-    return {**others, **{key: value for key, value in ours.items() if key.startswith(ours_begin) and key not in kept}}
+    theirs = {STATISTICS} & set(others) if in_place else set()
+    return {
+        **others,
+        **{key: value for key, value in ours.items() if key.startswith(ours_begin) and key not in theirs},
+    }
 
 
 def require_replaceable(request: Request, before: Mapping[str, str]) -> None:
@@ -146,16 +149,16 @@ def require_replaceable(request: Request, before: Mapping[str, str]) -> None:
     if before.get(MAPPING, "none") != mapping_of(request) and not request.in_place:
         maps = "has plain" if mapping_of(request) == "name" else "maps its"
         raise AdaptorError(f"{request.target.where} {maps} columns' names by now; name another apply.target")
-    held, wanted = Stamp.from_properties(before), stamp_of(request)
-    if held is None or request.settings.rebuild:
+    old, new = Stamp.from_properties(before), stamp_of(request)
+    if old is None or request.settings.rebuild:
         return
-    differs = [] if held.fingerprint == wanted.fingerprint else [f"artifact {held.fingerprint[:12]}"]
-    differs += [] if held.layout == wanted.layout else [f"layout {held.layout}"]
-    differs += [] if held.encoding == wanted.encoding else [f"encoding {held.encoding}"]
+    differs = [] if old.fingerprint == new.fingerprint else [f"artifact {old.fingerprint[:12]}"]
+    differs += [] if old.layout == new.layout else [f"layout {old.layout}"]
+    differs += [] if old.encoding == new.encoding else [f"encoding {old.encoding}"]
     if differs:
         raise AdaptorError(
             f"{request.target.where} was written by {', '.join(differs)}, and this run is for artifact "
-            f"{wanted.fingerprint[:12]}, layout {wanted.layout}, encoding {wanted.encoding}; "
+            f"{new.fingerprint[:12]}, layout {new.layout}, encoding {new.encoding}; "
             "rows of both must not mix: set apply.rebuild=true to replace it in one commit, or name another target"
         )
 

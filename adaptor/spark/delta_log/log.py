@@ -60,8 +60,8 @@ class DeltaLog:
             folder = self._jvm.org.apache.hadoop.fs.Path(folder, parent) if parent else folder
             if self._files(folder).exists(folder):
                 # One call for all names: they may be many. A file system's own kind of status fits no typed array.
-                found = self._jvm.scala.Predef.genericWrapArray(self._files(folder).listStatus(folder))
-                listed = re.findall(r"path=(.*?); isDirectory", str(found.mkString("\n")))
+                listing = self._jvm.scala.Predef.genericWrapArray(self._files(folder).listStatus(folder))
+                listed = re.findall(r"path=(.*?); isDirectory", str(listing.mkString("\n")))
                 names = [path.rpartition("/")[2] for path in listed]
                 there |= {f"{parent}/{name}".lstrip("/") for name in names}
         return [path for path in paths if path not in there]

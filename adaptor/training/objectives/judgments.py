@@ -100,8 +100,8 @@ class JudgmentObjective:
 
         scores = losses.prefix_cosines(self._map(unlabelled, "query"), documents, self._made.dims)
         scores = scores / self.module.log_temperature.exp()
-        kept = losses.divergence(questions.target(unlabelled, rows), scores, self._weight)
-        return settings.weight * contrastive + (1 - settings.weight) * kept
+        unlabelled_loss = losses.divergence(questions.target(unlabelled, rows), scores, self._weight)
+        return settings.weight * contrastive + (1 - settings.weight) * unlabelled_loss
 
     def sides(self) -> Sides:
         """The maps as they are by now."""
@@ -123,7 +123,7 @@ def blend(start: Sides, end: Sides, share: float) -> Sides:
     """`share` of the way from one pair of affine maps to another; 0 is the start."""
 
     def mixed(a: Map, b: Map) -> Map:
-        biases = [part * made.bias for part, made in ((1 - share, a), (share, b)) if made.bias is not None]
+        biases = [part * side.bias for part, side in ((1 - share, a), (share, b)) if side.bias is not None]
         bias = np.sum(biases, axis=0, dtype=np.float32) if biases else None
         return Map((1 - share) * a.weight + share * b.weight, bias)
 

@@ -107,8 +107,8 @@ def write_frame(
     """
     rows = request.frame(source, chunk.files)
     seen = chunk.rows if request.columns.where is None and chunk.rows is not None else rows.count()
-    written = sum(file.rows or 0 for file in write(request, rows, transaction))
-    if request.keeps_bad or written < seen:
+    rows_written = sum(file.rows or 0 for file in write(request, rows, transaction))
+    if request.keeps_bad or rows_written < seen:
         bad_transaction = build.start_bad(chunk)
         if bad_transaction is not None:
             # Text first: an id may be of a type that Arrow does not take.

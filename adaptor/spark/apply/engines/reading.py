@@ -153,14 +153,14 @@ def _is_full(file: parquet.ParquetFile, number: int, size: int) -> bool:
 
 def _calendar(file: parquet.ParquetFile, is_int96: bool, reading: Reading) -> str | None:
     """Spark's rebase mode for a column of dates or times, by what it wrote into the file, else by the session."""
-    written: dict[bytes, bytes] = file.metadata.metadata or {}
+    metadata: dict[bytes, bytes] = file.metadata.metadata or {}
     session = reading.int96 if is_int96 else reading.dates
-    version = written.get(b"org.apache.spark.version")
+    version = metadata.get(b"org.apache.spark.version")
     if version is None or session is None:
         return session
     legacy = b"org.apache.spark.legacyINT96" if is_int96 else b"org.apache.spark.legacyDateTime"
     first = b"3.1.0" if is_int96 else b"3.0.0"
-    return "LEGACY" if version < first or legacy in written else CORRECTED
+    return "LEGACY" if version < first or legacy in metadata else CORRECTED
 
 
 def _groups(file: parquet.ParquetFile, number: int) -> Iterator[tuple[parquet.ColumnSchema, Any]]:

@@ -90,14 +90,14 @@ def kept_schema(fields: Iterable[StructField]) -> pa.Schema:
     return pa.schema([pa.field(field.name, to_arrow_type(field.dataType)) for field in fields])
 
 
-def added(written: OutputFile) -> DataFile:
+def added(file: OutputFile) -> DataFile:
     """A file that a task has written, as the log will have it."""
     action: dict[str, Any] = {
-        "path": written.name,
+        "path": file.name,
         "partitionValues": {},
-        "size": written.bytes,
-        "modificationTime": written.modified,
+        "size": file.bytes,
+        "modificationTime": file.modified,
         "dataChange": True,
-        "stats": json.dumps(written.stats),
+        "stats": json.dumps(file.stats),
     }
     return DataFile(json.dumps(action))
