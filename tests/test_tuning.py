@@ -16,7 +16,7 @@ from adaptor.fitting.candidates import Maker
 from adaptor.fitting.pipeline import experiment_of
 from adaptor.fitting.sample import Sample, in_memory
 from adaptor.fitting.settings import FitSettings, QueryTraining, Training, Tuning
-from adaptor.fitting.tuning import Experiment, given, in_turn, search
+from adaptor.fitting.tuning import Experiment, in_turn, params_of, search
 from adaptor.spark.fit import fit_table
 from adaptor.spark.trials import as_tasks
 from adaptor.training.workers.local import LocalWorkers
@@ -52,7 +52,7 @@ def test_the_same_seed_finds_the_same(fitted):
 
 def test_another_seed_tries_others():
     first, second = ([params for params, _ in searched(experiment(seed=seed))] for seed in (0, 1))
-    assert first[0] == second[0] == given(SLOW)
+    assert first[0] == second[0] == params_of(SLOW)
     assert not [params for params in first[1:] if params in second]
 
 
@@ -95,7 +95,7 @@ def test_queries_judge_where_there_are_any():
     )
     maker = replace(case.maker, settings=replace(settings, tuning=Tuning(trials=2)))
     trials = searched(replace(case, maker=maker))
-    assert trials[0][0] == given(settings.query_training)
+    assert trials[0][0] == params_of(settings.query_training)
     assert all(0 < score <= 1 for _, score in trials)
 
 

@@ -58,7 +58,7 @@ def test_with_as_many_rows_as_numbers_it_is_the_moment_to_the_bit(rows):
     np.testing.assert_array_equal(closed_forms.pca(x).corpus.weight, eigenvectors(unit - unit.mean(axis=0)))
 
 
-@pytest.mark.parametrize(("rows", "asked"), [(40, 20), (60, 30), (20, 75)])
+@pytest.mark.parametrize(("rows", "questions"), [(40, 20), (60, 30), (20, 75)])
 def test_query_aware_svd_in_the_span_of_both_sides(rows, questions, monkeypatch):
     corpus, queries = clustered(rows, WIDTH), clustered(questions, WIDTH, seed=3)
     few = closed_forms.query_aware_svd(corpus, queries)
