@@ -18,15 +18,17 @@ from safetensors.numpy import save as save_tensors
 
 from adaptor.codecs import Int8Codec
 from adaptor.errors import AdaptorError
+from adaptor.inputs import as_reals
 from adaptor.maps import Map
 from adaptor.storage import open_folder
-from adaptor.vectors import SHORTEST, Float32, as_embeddings, check_dims
+from adaptor.vectors import SHORTEST, Float32, as_embeddings, check_dims, require_width, without_direction
 
 FORMAT = 1
 Side = Literal["corpus", "query"]
+Bad = Literal["raise", "null"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Adaptor:
     """A map for each side, the dims it was fitted for, and where it came from.
 
@@ -45,6 +47,11 @@ class Adaptor:
     def __post_init__(self) -> None:
         check_dims(self.dims, self.corpus.out_width)
 
+    def __repr__(self) -> str:
+        dims = "+".join(map(str, self.dims))
+        maker = self.config.get("candidate", "made by hand")
+        return f"Adaptor({self.width} to {dims}, {maker}, fingerprint {self.fingerprint[:12]})"
+
     @property
     def width(self) -> int:
         """D, the width of the embeddings it takes."""
@@ -56,16 +63,34 @@ class Adaptor:
             raise AdaptorError(f"side {side!r} is unknown: it is 'corpus' or 'query'")
         return self.query if side == "query" and self.query is not None else self.corpus
 
-    def encode(self, x: npt.ArrayLike, *, dim: int | None = None, side: Side = "corpus") -> Float32:
-        """Adapt embeddings `x`, `(n, D)`, to `(n, dim) float32` of length 1; `dim` is D by default.
+    def encode(self, x: npt.ArrayLike, *, dim: int | None = None, side: Side = "corpus", bad: Bad = "raise") -> Float32:
+        """Adapt embeddings `x`, `(n, D)`, to `(n, dim) float32` of length 1; one of them, `(D,)`, to `(dim,)`.
 
-        Any `dim` up to the full width works; those in `dims` are the ones that were judged.
-        Raises `AdaptorError` for another width and for rows without a direction, as they come or in
-        their first `dim` numbers.
+        `dim` is D by default. Any `dim` up to the full width works; those in `dims` are the ones that
+        were judged. Rows without a direction, as they come or in their first `dim` numbers, raise
+        `AdaptorError`; with `bad="null"` they become rows of NaN, as they are null in SQL. Another width,
+        and what is no row of numbers at all, always raises.
         """
+        if bad not in ("raise", "null"):
+            raise AdaptorError(f"bad is {bad!r}; it is 'raise' or 'null'")
         chosen = self.map(side)
         dim = chosen.out_width if dim is None else check_dims([dim], chosen.out_width)[0]
-        y = chosen(as_embeddings(x, width=self.width), dim)
+        numbers = as_reals(x, "embeddings")
+        rows = numbers[None] if numbers.ndim == 1 and len(numbers) else numbers
+        if bad == "raise":
+            y = self._encoded(as_embeddings(rows, width=self.width), chosen, dim)
+        else:
+            good = ~without_direction(require_width(rows, "embeddings", self.width))
+            y = np.full((len(rows), dim), np.nan, np.float32)
+            mapped = chosen(rows[good], dim)
+            lengths = np.linalg.norm(mapped, axis=1, keepdims=True)
+            y[good] = np.divide(mapped, lengths, out=np.full_like(mapped, np.nan), where=lengths >= SHORTEST)
+        return y if rows is numbers else y[0]
+
+    @staticmethod
+    def _encoded(rows: Float32, chosen: Map, dim: int) -> Float32:
+        """Rows that all have a direction, if they still have one at `dim`."""
+        y = chosen(rows, dim)
         lengths = np.linalg.norm(y, axis=1, keepdims=True)
         zero = np.flatnonzero(lengths < SHORTEST)
         if len(zero):

@@ -72,6 +72,7 @@ class Apply(Section):
     rebuild: bool = False  # whether a target that another artifact or layout made may be replaced
     quarantine: Name | None = None  # the table of bad rows; null: the target's with _quarantine
     carry: tuple[Name, ...] = ()  # further source columns to take along
+    partition_by: tuple[Name, ...] | None = None  # carried columns; null: as the source, where it carries them
     bad_rows: Literal["quarantine", "fail", "null"] = "quarantine"
     layout: Layout = "columns"
     encoding: Encoding = "float32"
@@ -87,6 +88,25 @@ class Apply(Section):
                 raise ValueError(f"target: same needs mode: full, not {self.mode}; or name a target of its own")
             if self.carry:
                 raise ValueError("target: same keeps every column of the source; take carry out")
+            if self.partition_by is not None:
+                raise ValueError("target: same keeps the partitions of the source; take partition_by out")
+        return self
+
+    @model_validator(mode="after")
+    def _view(self) -> Apply:
+        if self.view is None or (self.layout, self.encoding) == ("bands", "float32"):
+            return self
+        if self.encoding != "float32":
+            raise ValueError(
+                f"view can't decode {self.encoding}; take it out, and call adaptor.spark.register_decoders"
+            )
+        raise ValueError(f"view puts bands together, and layout: {self.layout} has none; take it out")
+
+    @model_validator(mode="after")
+    def _partitions(self) -> Apply:
+        missing = [name for name in self.partition_by or () if name not in self.carry]
+        if missing and self.target != SAME:
+            raise ValueError(f"partition_by names {', '.join(missing)}; add it to carry, so that the target has it")
         return self
 
 

@@ -34,18 +34,28 @@ def as_embeddings(x: object, what: str = "embeddings", width: int | None = None)
     Raises `AdaptorError` when it is no matrix of plain real numbers (`adaptor.inputs` says what is),
     not `width` wide, or holds rows that are zero or not finite: the message counts them and names the first.
     """
-    matrix = as_reals(x, what)
-    if matrix.ndim != 2:
-        raise AdaptorError(f"{what} must be a matrix (rows, width), not of shape {matrix.shape}")
-    if width is not None and matrix.shape[1] != width:
-        raise AdaptorError(f"{what} are {matrix.shape[1]} wide, but {width} is expected")
-    largest = np.abs(matrix).max(axis=1, initial=0)  # NaN where a row holds one
-    bad = np.flatnonzero(~((largest > SMALLEST) & (largest < LARGEST)))
+    matrix = require_width(as_reals(x, what), what, width)
+    bad = np.flatnonzero(without_direction(matrix))
     if len(bad):
         raise AdaptorError(
             f"{what}: {len(bad)} of {len(matrix)} rows are zero, NaN or infinite "
             f"(the first is row {bad[0]}); remove them first"
         )
+    return matrix
+
+
+def without_direction(matrix: Float32) -> NDArray[np.bool_]:
+    """Which rows of `(n, D) float32` are zero or not finite: `(n,)`."""
+    largest = np.abs(matrix).max(axis=1, initial=0)  # NaN where a row holds one
+    return ~((largest > SMALLEST) & (largest < LARGEST))
+
+
+def require_width(matrix: Float32, what: str, width: int | None) -> Float32:
+    """`matrix`, if it is one, and `width` wide; else `AdaptorError`."""
+    if matrix.ndim != 2:
+        raise AdaptorError(f"{what} must be a matrix (rows, width), not of shape {matrix.shape}")
+    if width is not None and matrix.shape[1] != width:
+        raise AdaptorError(f"{what} are {matrix.shape[1]} wide, but {width} is expected")
     return matrix
 
 

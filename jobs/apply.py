@@ -29,9 +29,13 @@ def main(
 
         spark = open_session("matryoshka apply", progress=False)
         if dry_run:
-            print_plan(plan_apply(spark, settings, ConsoleProgress()))
-        else:
-            print_applied(apply_table(spark, settings, ConsoleProgress()))
+            with ConsoleProgress(spark) as progress:
+                plan = plan_apply(spark, settings, progress)
+            print_plan(plan)
+            return
+        with ConsoleProgress(spark) as progress:
+            applied = apply_table(spark, settings, progress)
+        print_applied(applied)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ spark-submit jobs/evaluate.py --config conf/quickstart.yaml
 import typer
 
 from adaptor.config import load_config
-from adaptor.console.app import ConfigFile, Overrides, example, one_sentence, progress
+from adaptor.console.app import ConfigFile, Overrides, example, one_sentence
 
 app = typer.Typer(add_completion=False)
 
@@ -16,11 +16,15 @@ def main(config: ConfigFile, overrides: Overrides = []) -> None:
     """Measure the written columns with queries and judgments, or by neighbours; add the figures to runs."""
     with one_sentence("evaluate"):
         settings = load_config(config, overrides, section="evaluate")
+        from adaptor.console.progress import ConsoleProgress
         from adaptor.console.summaries import print_evaluated
         from adaptor.spark.evaluate import evaluate_table
         from adaptor.spark.session import open_session
 
-        print_evaluated(evaluate_table(open_session("matryoshka evaluate"), settings, progress))
+        spark = open_session("matryoshka evaluate", progress=False)
+        with ConsoleProgress(spark) as progress:
+            evaluated = evaluate_table(spark, settings, progress)
+        print_evaluated(evaluated)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ spark-submit jobs/fit.py --config conf/quickstart.yaml
 import typer
 
 from adaptor.config import load_config
-from adaptor.console.app import ConfigFile, Overrides, example, one_sentence, progress
+from adaptor.console.app import ConfigFile, Overrides, example, one_sentence
 from adaptor.fitting.tuning import require_optuna
 
 app = typer.Typer(add_completion=False)
@@ -19,11 +19,15 @@ def main(config: ConfigFile, overrides: Overrides = []) -> None:
         settings = load_config(config, overrides)
         if settings.fit.tune:
             require_optuna()
+        from adaptor.console.progress import ConsoleProgress
         from adaptor.console.summaries import print_fitted
         from adaptor.spark.fit import fit_table
         from adaptor.spark.session import open_session
 
-        print_fitted(fit_table(open_session("matryoshka fit"), settings, progress))
+        spark = open_session("matryoshka fit", progress=False)
+        with ConsoleProgress(spark) as progress:
+            fitted = fit_table(spark, settings, progress)
+        print_fitted(fitted)
 
 
 if __name__ == "__main__":

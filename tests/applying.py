@@ -18,6 +18,7 @@ from adaptor.artifact import publish
 from adaptor.config import Config, load_config
 from adaptor.maps import Map
 from adaptor.spark.apply import Applied, apply_table
+from adaptor.spark.delta_log import DeltaLog
 
 ADAPTOR = Adaptor(Map(rotation()), (4, 8, 16), int8_scales=np.full(32, 1e-2, np.float32))
 
@@ -58,6 +59,10 @@ class Bench:
     def rows(self, name: str) -> list[Row]:
         return self.spark.read.format("delta").load(str(self.folder / name)).orderBy("id").collect()
 
+    def listed(self, name: str) -> list[tuple[Any, str]]:
+        """Id and reason of each row in the quarantine of a target."""
+        return [(row.id, row.reason) for row in self.rows(f"{name}_quarantine")]
+
     def sql(self, text: str, name: str = "docs") -> list[Row]:
         """SQL in which `name` is that table, `docs` the source."""
         return self.spark.sql(text.replace(name, f"delta.`{self.folder / name}`")).collect()
@@ -74,6 +79,10 @@ class Bench:
     def files(self, name: str) -> set[str]:
         """Data files of a table."""
         return set(self.spark.read.format("delta").load(str(self.folder / name)).inputFiles())
+
+    def log(self, name: str) -> DeltaLog:
+        """The log of a table."""
+        return DeltaLog(self.spark, str(self.folder / name))
 
     def versions(self, name: str) -> int:
         """Commits of a table."""

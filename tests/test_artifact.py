@@ -1,6 +1,7 @@
 """Artifacts: saved, loaded, fingerprinted, published; damage is noticed."""
 
 import json
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -207,3 +208,38 @@ def test_a_file_system_that_is_not_there(monkeypatch, url, message):
     monkeypatch.setitem(sys.modules, "s3fs", None)
     with pytest.raises(AdaptorError, match=message):
         Adaptor.load(url)
+
+
+def test_one_vector_gives_one_row():
+    adaptor, x = fitted(), clustered(3, seed=3)
+    for one in (x[1], x[1].tolist(), tuple(x[1].tolist())):
+        row = adaptor.encode(one, dim=4)
+        assert row.shape == (4,)
+        np.testing.assert_array_equal(row, adaptor.encode(x[1:2], dim=4)[0])
+    with pytest.raises(AdaptorError, match="embeddings are 3 wide, but 32 is expected"):
+        adaptor.encode([1.0, 2.0, 3.0])
+
+
+def test_bad_rows_can_be_null_as_in_sql():
+    adaptor, x = fitted(), clustered(5, seed=3)
+    x[1], x[3, 7] = 0, np.nan
+    with pytest.raises(AdaptorError, match="2 of 5 rows are zero, NaN or infinite"):
+        adaptor.encode(x)
+    y = adaptor.encode(x, dim=4, bad="null")
+    assert np.isnan(y).all(axis=1).tolist() == [False, True, False, True, False]
+    np.testing.assert_array_equal(y[[0, 2, 4]], adaptor.encode(x[[0, 2, 4]], dim=4))
+    assert np.isnan(adaptor.encode(x[1], dim=4, bad="null")).tolist() == [True] * 4
+    with pytest.raises(AdaptorError, match="bad is 'skip'; it is 'raise' or 'null'"):
+        adaptor.encode(x, bad="skip")
+
+
+def test_a_prefix_of_zeros_is_bad_too():
+    adaptor = Adaptor(Map(np.eye(4, dtype=np.float32)), (2,))
+    rows = np.array([[0, 0, 1, 0], [1, 0, 0, 0]], np.float32)
+    assert np.isnan(adaptor.encode(rows, dim=2, bad="null")).all(axis=1).tolist() == [True, False]
+
+
+def test_it_shows_itself_in_one_line():
+    adaptor = fitted()
+    assert re.fullmatch(r"Adaptor\(32 to [\d+]+, [\w ]+, fingerprint \w{12}\)", repr(adaptor))
+    assert adaptor.fingerprint[:12] in repr(adaptor)

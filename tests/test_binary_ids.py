@@ -54,7 +54,7 @@ def config(folder, name, **changes):
 
 
 def quarantined(spark, folder):
-    rows = spark.read.format("delta").load(str(folder / "nested_quarantine")).selectExpr("unhex(id) AS id", "reason")
+    rows = spark.read.format("delta").load(str(folder / "nested_quarantine"))
     return {(bytes(row.id), row.reason) for row in rows.collect()}
 
 

@@ -7,8 +7,8 @@ import sys
 import pytest
 from pyspark.sql import functions as F
 
-from adaptor.console.app import cause, one_sentence
-from adaptor.errors import AdaptorError, ConfigError
+from adaptor.console.app import one_sentence
+from adaptor.errors import AdaptorError, ConfigError, cause
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_the_cause_of_a_crash_in_java(spark):
 
 
 A_TASK = """
-from adaptor.console.app import cause
+from adaptor.errors import cause
 from adaptor.spark.session import open_session
 
 context = open_session("bare").sparkContext

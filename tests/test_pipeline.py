@@ -89,7 +89,9 @@ def test_fit_leaves_no_sample_behind(lake):
 
 
 def test_progress_lines(lake):
-    assert lake.lines[0].startswith(f"sample: {ROWS} rows of {lake.config.source.table} at version 0, ")
+    source = f"{lake.config.source.table} at version 0"
+    assert lake.lines[0] == f"sampling 100,000 rows, or all, of {source}"
+    assert lake.lines[1].startswith(f"sample: {ROWS} rows of {source}, ")
     assert "set aside: 1 rows, zero" in lake.lines
     written = f"writing {ROWS + 3} rows of {lake.config.source.table} at version 0 to {lake.config.apply.target}"
     assert f"{written}, engine direct, 1 chunks" in lake.lines
@@ -326,7 +328,9 @@ def test_evaluate_refuses_the_columns_of_another_artifact(lake):
     config = lake.again("stale", artifact=str(lake.folder / "stale" / "artifact"), sample={"seed": 5})
     fit_table(lake.spark, config, quiet)
     mixed = lake.again("stale", artifact=config.artifact, apply={"target": lake.config.apply.target})
-    with pytest.raises(AdaptorError, match=r"was written by artifact .* now holds .*; run jobs/apply.py again"):
+    with pytest.raises(
+        AdaptorError, match=r"was written by artifact .* now holds .*; run jobs/apply.py with --set apply.rebuild=true"
+    ):
         evaluate_table(lake.spark, mixed, quiet)
 
 

@@ -13,9 +13,13 @@ METHODS = {
         "update",
     },
     f"{DELTA}.DeltaLog$": {"forTable"},
+    f"{DELTA}.DeltaOperations$Merge": set(),
+    f"{DELTA}.DeltaOperations$SetTableProperties": set(),
+    f"{DELTA}.DeltaOperations$Update": set(),
     f"{DELTA}.DeltaOperations$Write": set(),
     f"{DELTA}.OptimisticTransaction": {
-        "commit", "deltaLog", "metadata", "readTxn", "readWholeTable", "snapshot", "txnVersion", "updateMetadata",
+        "commit", "deltaLog", "metadata", "readTxn", "readWholeTable", "registerSQLMetrics", "snapshot",
+        "txnVersion", "updateMetadata",
         "updateMetadataForNewTable", "writeFiles",
     },
     f"{DELTA}.Snapshot": {"allFiles", "checksumOpt", "metadata", "protocol", "version"},
@@ -33,6 +37,8 @@ METHODS = {
     "org.apache.spark.sql.catalyst.expressions.Literal$": {"TrueLiteral"},
     "org.apache.spark.sql.catalyst.trees.TreePattern": {"CURRENT_LIKE"},
     "org.apache.spark.sql.SaveMode": set(),
+    "org.apache.spark.sql.execution.metric.SQLMetric": {"set"},
+    "org.apache.spark.sql.execution.metric.SQLMetrics$": {"createMetric"},
     "org.apache.spark.status.ExecutorSummaryWrapper": {"info"},
 }  # fmt: skip
 

@@ -79,8 +79,11 @@ def test_bad_rows_are_set_aside_with_their_reason(spark, tmp_path):
     assert aside == {"d060": "null", "d061": "zero", "d062": "holds NaN", "d063": "width 3 instead of 32"}
 
 
-def test_delete_leaves_only_what_was_set_aside(docs, tmp_path):
-    sample = materialise(docs, "id", "embedding", SampleSettings(folder=str(tmp_path)), "arrow")
+def test_delete_leaves_only_what_was_set_aside(spark, docs, tmp_path):
+    bad = docs.unionByName(embeddings_frame(spark, [None], ["odd"]))
+    sample = materialise(bad, "id", "embedding", SampleSettings(folder=str(tmp_path)), "arrow")
     assert len(list(tmp_path.iterdir())) == 2
     sample.delete()
     assert [path.name for path in tmp_path.iterdir()] == ["set_aside"]
+    materialise(docs, "id", "embedding", SampleSettings(folder=str(tmp_path)), "arrow").delete()
+    assert list(tmp_path.iterdir()) == []  # no row of this one was set aside

@@ -1,45 +1,66 @@
-"""A job's progress for a person: dim lines, and a bar for its rows where there is a terminal."""
+"""A job's progress for a person: on a terminal a bar under the lines, elsewhere a line every ten seconds."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+from typing import TYPE_CHECKING, Self
 
-from rich.progress import BarColumn, ProgressColumn, Task, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as RichProgress
-from rich.text import Text
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, SpinnerColumn, TextColumn
+from rich.progress import Progress as Bar
 
 from adaptor.console.app import console, progress
-from adaptor.spark.progress import Progress, RowCount
+from adaptor.spark.progress import Progress
+from adaptor.spark.session import tasks_at_work
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+LOOKS_A_SECOND = 2
 
 
 class ConsoleProgress(Progress):
-    """Lines on the console; rows as a bar on a terminal, elsewhere as lines too."""
+    """Lines on the console, and while a `with` block lasts, how far the stage is."""
 
-    def __init__(self) -> None:
+    def __init__(self, spark: SparkSession, on: Console = console) -> None:
         super().__init__(progress)
+        self._spark, self._bar = spark, _Bar(on) if on.is_terminal else None
+        self._ended = threading.Event()
+        self._watch = threading.Thread(target=self._look, daemon=True)
 
-    @contextmanager
-    def rows(self, total: int | None) -> Iterator[RowCount]:
-        """Count rows, of `total` in all, None where nobody knows."""
-        if not console.is_terminal:
-            yield RowCount(total, self)
-            return
-        left = TimeRemainingColumn(elapsed_when_finished=True)
-        with RichProgress(BarColumn(), TextColumn("{task.percentage:>3.0f}%"), _Rows(), left, console=console) as bar:
-            yield _Bar(total, self, bar)
+    def __enter__(self) -> Self:
+        if self._bar is not None:
+            self._bar.start()
+        self._watch.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._watch.join()
+        if self._bar is not None:
+            self._bar.stop()
+
+    def _look(self) -> None:
+        """Look what is done by now, until the block ends."""
+        while not self._ended.wait(1 / LOOKS_A_SECOND):
+            tasks = tasks_at_work(self._spark)
+            if self._bar is None:
+                self.tick(tasks)
+                continue
+            count = self.count
+            done, total = (tasks.done, tasks.total) if count is None else (count.so_far(tasks), count.total)
+            self._bar.show(self.status(tasks), done, total or None)
 
 
-class _Bar(RowCount):
-    def __init__(self, total: int | None, progress: Progress, bar: RichProgress) -> None:
-        super().__init__(total, progress)
-        self._bar = bar
-        self._task = bar.add_task("rows", total=total, speed=0.0)
+class _Bar(Bar):
+    """One bar, which vanishes at its end."""
 
-    def show(self) -> None:
-        self._bar.update(self._task, completed=self.done, speed=self.speed)
+    def __init__(self, on: Console) -> None:
+        status = TextColumn("{task.fields[status]}")
+        super().__init__(SpinnerColumn(), BarColumn(), status, console=on, transient=True)
+        self._task = self.add_task("", total=None, status="")
 
-
-class _Rows(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        return Text(f"{task.completed:,.0f} rows, {task.fields['speed']:,.0f} rows/s")
+    def show(self, status: str, done: int, total: int | None) -> None:
+        """Draw `done` of `total`, None where nobody knows."""
+        self.update(self._task, completed=done, total=total, status=escape(status))

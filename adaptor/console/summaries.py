@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rich.filesize import decimal
 from rich.markup import escape
 from rich.table import Table
 
 from adaptor.console.app import console
-
-GIB = 1 << 30
 
 if TYPE_CHECKING:
     from adaptor.fitting.report import FitReport
@@ -67,8 +66,10 @@ def print_applied(applied: Applied) -> None:
     """What was written and what was set aside."""
     bad = sum(applied.bad_rows.values())
     console.print(f"target       {applied.target}   columns {', '.join(applied.columns)}")
-    removed = f", {applied.removed} removed" if applied.removed else ""
-    console.print(f"rows         {applied.written} written{removed} from {applied.source}")
+    inserted = f"{applied.written - applied.updated:,} inserted"
+    console.print(
+        f"rows         {inserted}, {applied.updated:,} updated, {applied.removed:,} deleted, from {applied.source}"
+    )
     if applied.quarantine:
         console.print(f"quarantine   {applied.quarantine}   {bad} rows")
     for reason, count in applied.bad_rows.items():
@@ -85,16 +86,21 @@ def print_plan(plan: Plan) -> None:
     """What a full run would read, write and cost."""
     console.print(f"target       {plan.target}   from {plan.source}, engine {plan.engine}")
     console.print(f"rows         {plan.rows:,} in {plan.files} files, {plan.chunks} commits")
-    console.print(
-        f"bytes in     {plan.bytes_in / GIB:.2f} GiB of source files; columns that nobody asked for are skipped"
-    )
+    console.print(f"bytes in     {decimal(plan.bytes_in)} of source files; columns that nobody asked for are skipped")
+    before = decimal(plan.bytes_before)
     for dim, count in plan.bytes_out.items():
-        console.print(f"bytes out    {count / GIB:.2f} GiB of numbers at {dim}")
-    price = "" if plan.price is None else f", {plan.price:.2f} at the configured price"
+        saved = f"{1 - count / max(plan.bytes_before, 1):.1%} less than the {before} of the vectors as they are"
+        console.print(f"bytes out    {decimal(count)} of numbers at {dim}, {saved}")
+    price = "" if plan.price is None else f", {_amount(plan.price)} at the configured price"
     console.print(
-        f"cost         {plan.core_hours:.3f} core-hours{price}   by {plan.measured_rows:,} rows that were measured"
+        f"cost         {_amount(plan.core_hours)} core-hours{price}   by {plan.measured_rows:,} rows that were measured"
     )
     console.print("nothing was written")
+
+
+def _amount(value: float) -> str:
+    """A number that is neither rounded to nothing nor longer than it is certain."""
+    return f"{value:,.2f}" if value >= 1 else f"{value:.2g}"
 
 
 def print_evaluated(evaluated: Evaluated) -> None:

@@ -195,9 +195,8 @@ class Maker:
         from adaptor.training.loop import train
 
         rows, width = self.fold.rows.shape
-        if width > LONG:
-            steps = stop_at or schedule.steps
-            self.report(f"training {steps} steps on {rows} rows of width {width}, which takes a while")
+        long = ", which takes a while" if width > LONG else ""
+        self.report(f"training {stop_at or schedule.steps} steps on {rows} rows of width {width}{long}")
         job = partial(train, make, self.fold.batches, judge, schedule, self.seed, stop_at)
         first, *others = self.workers.run(job)
         for other in others:

@@ -24,9 +24,10 @@ from adaptor.spark.causes import named_causes
 from adaptor.spark.columns import column, full_name
 from adaptor.spark.decoders import prefix_column
 from adaptor.spark.preflight import require_commits
+from adaptor.spark.progress import Progress, as_progress
 from adaptor.spark.queries import read_queries, strata_by_id, vectors_by_id
 from adaptor.spark.row_checks import legible, reason, stratum
-from adaptor.spark.runs import Figure, Run, record
+from adaptor.spark.runs import Figure, Run, record, recording_failure
 from adaptor.spark.sampling import balanced, place, sample
 from adaptor.spark.search import View, exact_search
 from adaptor.spark.session import Clock
@@ -68,19 +69,20 @@ def evaluate_table(spark: SparkSession, config: Config, report: Callable[[str], 
     figures of each stratum stand beside those of all: of queries, where their table has the column;
     without judgments of held-out rows, as many of each.
     """
-    source = TableRef(config.source.table, config.source.version).pinned(spark)
-    require_commits(spark, TableRef(config.runs), "runs", replaced=False)
-    with named_causes(spark, source, config.source):
-        return _evaluate(spark, source, config, report)
+    with recording_failure(spark, config, "evaluate") as clock:
+        source = TableRef(config.source.table, config.source.version).pinned(spark)
+        require_commits(spark, TableRef(config.runs), "runs", replaced=False)
+        with named_causes(spark, source, config.source):
+            return _evaluate(spark, source, config, as_progress(report), clock)
 
 
-def _evaluate(spark: SparkSession, source: TableRef, config: Config, report: Callable[[str], None]) -> Evaluated:
+def _evaluate(spark: SparkSession, source: TableRef, config: Config, report: Progress, clock: Clock) -> Evaluated:
     settings = config.evaluate
     assert settings is not None  # load_config has seen to it
-    clock = Clock(spark)
     adaptor = Adaptor.load(config.artifact)
     name, rows = _open_source(spark, source, config)
     nested, encoding = _open_target(spark, config, adaptor, name)
+    report(f"counting the good rows of {source}")
     rows = rows.where(reason("id", "embedding", adaptor.width).isNull())
     total = rows.count()
     if total < (1 if settings.judgments else 2):
@@ -91,8 +93,13 @@ def _evaluate(spark: SparkSession, source: TableRef, config: Config, report: Cal
     svd = closed_forms.svd(vectors_by_id(sample(rows, "id", BASELINE_ROWS, 0, total))[1]).corpus
     query_set = _judged_queries(spark, config, adaptor) if settings.judgments else _held_out_rows(rows, config)
     report(f"searching {total} rows with {len(query_set.ids)} queries at dims {list(adaptor.dims)} and {adaptor.width}")
-    hits = exact_search(rows, "id", _baselines(adaptor, svd, query_set.vectors), 100)
-    hits |= exact_search(nested, "id", _nested_views(adaptor, query_set), 100)
+    hits: dict[tuple[str, int], list[dict[str, float]]] = {}
+    searches = ((rows, _baselines(adaptor, svd, query_set.vectors)), (nested, _nested_views(adaptor, query_set)))
+    with report.rows(len(searches) * total) as count:
+        for table, views in searches:
+            count.expect(total)
+            hits |= exact_search(table, "id", views, 100)
+            count.advance(total)
 
     values = query_set.measure(hits, adaptor.width)
     metric = next(iter(next(iter(values.values()))))
@@ -226,7 +233,7 @@ def _open_target(spark: SparkSession, config: Config, adaptor: Adaptor, name: st
     if stamp.fingerprint != adaptor.fingerprint:
         raise AdaptorError(
             f"{target.where} was written by artifact {stamp.fingerprint[:12]}, {config.artifact} now holds "
-            f"{adaptor.fingerprint[:12]}; run jobs/apply.py again"
+            f"{adaptor.fingerprint[:12]}; run jobs/apply.py with --set apply.rebuild=true"
         )
     kernel = Kernel(adaptor, stamp.layout, stamp.encoding)
     nested = target.read(spark)

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from adaptor.artifact import Adaptor, publish
 from adaptor.card import model_card
 from adaptor.config import Config, QueryLog
+from adaptor.errors import AdaptorError
 from adaptor.fitting.pipeline import fit_sample
 from adaptor.fitting.report import FitReport, Origin
 from adaptor.fitting.sample import Fold, Judgments, Sample
 from adaptor.spark.causes import named_causes
+from adaptor.spark.columns import column
 from adaptor.spark.preflight import require_commits
+from adaptor.spark.progress import Progress, as_progress
 from adaptor.spark.queries import read_judgments, read_queries
-from adaptor.spark.runs import Figure, Run, record
+from adaptor.spark.row_checks import common_width
+from adaptor.spark.runs import Figure, Run, record, recording_failure
 from adaptor.spark.sampling import Materialised, materialise
 from adaptor.spark.session import Clock
 from adaptor.spark.tables import TableRef, require_columns, require_embeddings, require_rows
@@ -27,6 +32,8 @@ from adaptor.training.workers import Workers
 from adaptor.training.workers.horovod import HorovodWorkers
 from adaptor.training.workers.local import LocalWorkers
 from adaptor.vectors import check_dims
+
+FEW_ROWS = 100  # tell the width
 
 
 @dataclass(frozen=True)
@@ -46,24 +53,26 @@ def fit_table(spark: SparkSession, config: Config, report: Callable[[str], None]
 
     Raises `AdaptorError` when the source can't be read as embeddings or has too few good rows.
     """
-    source = TableRef(config.source.table, config.source.version).pinned(spark)
-    require_writable_folder(config.artifact, "artifact")
-    require_commits(spark, TableRef(config.runs), "runs", replaced=False)
-    with named_causes(spark, source, config.source):
-        return _fit(spark, source, config, report)
+    with recording_failure(spark, config, "fit") as clock:
+        source = TableRef(config.source.table, config.source.version).pinned(spark)
+        require_writable_folder(config.artifact, "artifact")
+        require_commits(spark, TableRef(config.runs), "runs", replaced=False)
+        with named_causes(spark, source, config.source):
+            return _fit(spark, source, config, as_progress(report), clock)
 
 
-def _fit(spark: SparkSession, source: TableRef, config: Config, report: Callable[[str], None]) -> Fitted:
-    clock = Clock(spark)
+def _fit(spark: SparkSession, source: TableRef, config: Config, report: Progress, clock: Clock) -> Fitted:
     df = source.read(spark)
     stratum = config.sample.stratum
     require_columns(df, [config.source.id, config.source.embedding, *([stratum] if stratum else [])], source)
     require_embeddings(df, config.source.embedding, source)
     rows = require_rows(df, config.source.where, source)
-    workers: Workers = LocalWorkers()
+    workers: Workers = LocalWorkers(report.step)
     if config.workers.kind == "horovod":
         workers = HorovodWorkers(spark, config.workers.processes)
 
+    require_dims(rows, config.source.embedding, config.dims, source)
+    report(f"sampling {config.sample.rows:,} rows, or all, of {source}")
     judged = _judged_documents(spark, config.query_log)
     sample = materialise(rows, config.source.id, config.source.embedding, config.sample, config.workers.batches, judged)
     try:
@@ -97,6 +106,17 @@ def _fit(spark: SparkSession, source: TableRef, config: Config, report: Callable
     ]
     record(spark, config.runs, run, figures)
     return Fitted(adaptor, measured, path, source, sample.bad_rows, run.seconds)
+
+
+def require_dims(rows: DataFrame, embedding: str, dims: Sequence[int], source: TableRef) -> None:
+    """`AdaptorError` where a dim is above the width of the embeddings: by the first rows, if those don't say so."""
+    vectors = rows.select(column(rows, embedding).alias("embedding")).where(F.size("embedding") > 0)
+    few = vectors.limit(FEW_ROWS)
+    if few.isEmpty() or max(dims) <= common_width(few, "embedding"):
+        return
+    width = common_width(vectors, "embedding")  # the first rows may be odd ones
+    if max(dims) > width:
+        raise AdaptorError(f"dim {max(dims)} is above the width of the embeddings of {source.where}, {width}")
 
 
 def _judged_documents(spark: SparkSession, log: QueryLog | None) -> list[str]:

@@ -1,63 +1,116 @@
-"""What a job says while it works: a line a step, and how many of its rows are done."""
+"""What a job says while it works: a line a stage, and in between how much of its rows or steps is done."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
-LINE_SECONDS = 10  # between one line about rows and the next
+LINE_SECONDS = 10  # a job says something at least this often
+
+
+@dataclass(frozen=True)
+class Tasks:
+    """Spark's tasks of the stages that run now."""
+
+    done: int
+    total: int
+
+    @property
+    def share(self) -> float:
+        """How much of them is done, from 0 to 1."""
+        return self.done / self.total if self.total else 0.0
+
+
+NO_TASKS = Tasks(0, 0)
+
+
+class Count:
+    """Rows or steps: how many are done, and of those that this run did, how many a second."""
+
+    def __init__(self, total: int | None, unit: str, progress: Progress) -> None:
+        self.total, self.unit, self._progress = total, unit, progress
+        self.done = self._new = self._expected = 0
+        self._started = time.monotonic()
+
+    def expect(self, more: int) -> None:
+        """`more` are at work now, in Spark's tasks: what is done of those tells how many of these are."""
+        self._expected = more
+
+    def advance(self, more: int, new: bool = True) -> None:
+        """`more` are done; those that an earlier run did are not `new` and say nothing of the speed."""
+        self.done += more
+        self._new += more if new else 0
+        self._expected = 0
+        self._progress.tick()
+
+    def so_far(self, tasks: Tasks = NO_TASKS) -> int:
+        """How many are done, with those that the tasks at work have done by now."""
+        return self.done + int(self._expected * tasks.share)
+
+    def line(self, tasks: Tasks = NO_TASKS) -> str:
+        """How many are done, how fast, and how long the rest will take."""
+        done, seconds = self.so_far(tasks), time.monotonic() - self._started
+        speed = (self._new + done - self.done) / max(seconds, 1e-9)
+        if not self.total:
+            return f"{done:,} {self.unit}, {speed:,.0f} {self.unit}/s"
+        left = f"{(self.total - done) / speed:,.0f} s left" if speed else "no new ones yet"
+        return f"{done:,} of {self.total:,} {self.unit} ({done / self.total:.0%}), {speed:,.0f} {self.unit}/s, {left}"
 
 
 class Progress:
-    """Lines by `report`. Where there is a terminal, a subclass draws a bar instead of the lines about rows."""
+    """Lines by `report`: one a stage, and when the last is `LINE_SECONDS` ago, one about what is done of it.
+
+    Whoever makes one calls `tick` now and then, from a thread if need be.
+    """
 
     def __init__(self, report: Callable[[str], None]) -> None:
         self._report = report
+        self.stage, self.count = "", None  # type: tuple[str, Count | None]
+        self._began = self._said = time.monotonic()
 
     def __call__(self, line: str) -> None:
-        """Say what is being done."""
-        self._report(line)
+        """Say what is being done from here on."""
+        self.stage, self._began = line, time.monotonic()
+        if self.count is not None and self.count.unit == "steps":  # training that stopped early
+            self.count = None
+        self._say(line)
 
     @contextmanager
-    def rows(self, total: int | None) -> Iterator[RowCount]:
+    def rows(self, total: int | None) -> Iterator[Count]:
         """Count rows, of `total` in all, None where nobody knows."""
-        yield RowCount(total, self)
+        self.count = count = Count(total, "rows", self)
+        try:
+            yield count
+        finally:
+            self.count = None
 
+    def step(self, number: int, steps: int) -> None:
+        """Training is at step `number` of `steps` at most."""
+        if number == 1 or self.count is None:
+            self.count = Count(steps, "steps", self)
+        self.count.advance(number - self.count.done)
+        if number == steps:
+            self.count = None
 
-class RowCount:
-    """Rows that are done, and of those that this run wrote, how many a second."""
-
-    def __init__(self, total: int | None, progress: Progress) -> None:
-        self.total, self._progress = total, progress
-        self.done = self._new = 0
-        self._started = self._said = time.monotonic()
-
-    def advance(self, rows: int, new: bool = True) -> None:
-        """`rows` more are done; those that an earlier run wrote are not `new` and say nothing of the speed."""
-        self.done += rows
-        self._new += rows if new else 0
-        self.show()
-
-    def show(self) -> None:
+    def tick(self, tasks: Tasks = NO_TASKS) -> None:
         """A line, if the last one is some time ago."""
-        now = time.monotonic()
-        if now - self._said >= LINE_SECONDS:
-            self._said = now
-            self._progress(self.line())
+        if time.monotonic() - self._said >= LINE_SECONDS:
+            self._say(f"... {self.status(tasks)}")
 
-    @property
-    def speed(self) -> float:
-        """Rows a second."""
-        return self._new / max(time.monotonic() - self._started, 1e-9)
+    def status(self, tasks: Tasks = NO_TASKS) -> str:
+        """How far the stage is."""
+        seconds = time.monotonic() - self._began
+        if self.count is not None:
+            return self.count.line(tasks)
+        if not tasks.total:
+            return f"{seconds:,.0f} s"
+        return f"{seconds:,.0f} s, {tasks.done:,} of {tasks.total:,} Spark tasks"
 
-    def line(self) -> str:
-        """How many rows are done, how fast, and how long the rest will take."""
-        speed = self.speed
-        if not self.total:
-            return f"{self.done:,} rows, {speed:,.0f} rows/s"
-        left = f"{(self.total - self.done) / speed:,.0f} s left" if speed else "no new ones yet"
-        return f"{self.done:,} of {self.total:,} rows ({self.done / self.total:.0%}), {speed:,.0f} rows/s, {left}"
+    def _say(self, line: str) -> None:
+        self._said = time.monotonic()
+        self._report(line)
 
 
 def as_progress(report: Callable[[str], None]) -> Progress:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from uuid import uuid4
 
+from py4j.protocol import Py4JError
+from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 from pyspark.sql.types import (
     DoubleType,
@@ -18,6 +21,8 @@ from pyspark.sql.types import (
     TimestampType,
 )
 
+from adaptor.config import Config
+from adaptor.errors import AdaptorError, cause
 from adaptor.spark.delta_log import Conflict
 from adaptor.spark.session import Clock
 from adaptor.spark.tables import TableRef
@@ -39,6 +44,7 @@ SCHEMA = StructType(
         StructField("core_seconds", DoubleType(), False),  # of the whole run, task time and driver CPU
         StructField("bytes", LongType(), False),  # a row at this dim
         StructField("started_at", TimestampType(), False),
+        StructField("error", StringType(), True),  # of a run that failed, why: its one row has the metric `failed`
     ]
 )
 
@@ -57,6 +63,7 @@ class Run:
     seconds: float
     core_seconds: float
     started_at: datetime
+    error: str | None = None
 
     @classmethod
     def finish(cls, clock: Clock, job: str, data_set: str, fingerprint: str, source: TableRef, rows: int) -> Run:
@@ -94,12 +101,27 @@ class Figure:
         return tuple(fields[name] for name in SCHEMA.names)
 
 
+@contextmanager
+def recording_failure(spark: SparkSession, config: Config, job: str) -> Iterator[Clock]:
+    """The clock of a run of `job`; where the run fails, one row in `config.runs` says so, and why."""
+    clock, source = Clock(spark), TableRef(config.source.table, config.source.version)
+    try:
+        yield clock
+    except Exception as error:
+        data_set = config.evaluate.data_set if config.evaluate else source.where
+        run = replace(Run.finish(clock, job, data_set, "", source, 0), error=cause(error))
+        with suppress(AdaptorError, PySparkException, Py4JError, OSError):  # what went wrong first is what counts
+            record(spark, config.runs, run, [Figure("none", 0, "failed", 1.0)])
+        raise
+
+
 def record(spark: SparkSession, table: str, run: Run, figures: Sequence[Figure]) -> None:
     """Append `figures` of `run` to the Delta table at `table`, made if it is not there."""
     df = spark.createDataFrame([figure.row(run) for figure in figures], SCHEMA).coalesce(1)
     # A checkpoint takes seconds in a job that is about to end; a hundred small commits are read in less.
     properties = {"delta.checkpointInterval": "100", "delta.dataSkippingStatsColumns": "job,data_set,started_at"}
-    writer = df.write.format("delta").mode("append").options(**properties)
+    # A table of an earlier release lacks the columns that came since.
+    writer = df.write.format("delta").mode("append").option("mergeSchema", "true").options(**properties)
     ref = TableRef(table)
 
     def append() -> None:

@@ -87,7 +87,7 @@ def materialise(
     """Sample `df`, set bad rows aside, and write training and held-out rows as Parquet.
 
     Rows whose id is in `judged` come in whatever their hash. Bad rows go to `<folder>/set_aside`,
-    with id and reason. Held-out rows are a tenth, 1,000 at most. With `wanted.stratum` the sample
+    with id and reason. Held-out rows are a tenth, 1,000 at most. With `settings.stratum` the sample
     is balanced, and the tenth is one of each stratum. Rows lie in the order of their hash, so
     workers read them in the same order everywhere.
     """
@@ -110,7 +110,11 @@ def materialise(
         width = common_width(chosen, "embedding")
         checked = chosen.withColumn("reason", reason("id", "embedding", width))
         bad = checked.where("reason IS NOT NULL").select("id", "reason")
-        bad.coalesce(1).write.mode("overwrite").parquet(f"{folder}/set_aside")
+        bad_rows = count_reasons(bad)
+        if bad_rows:
+            bad.coalesce(1).write.mode("overwrite").parquet(f"{folder}/set_aside")
+        else:
+            remove_folder(f"{folder}/set_aside")  # what an earlier fit left
         share = min(HELD_OUT_SHARE, HELD_OUT_MOST / min(total, settings.rows))
         good = checked.where("reason IS NULL").withColumn("held_out", _held_out(settings, share))
         counts = {row["held_out"]: row["count"] for row in good.groupBy("held_out").count().collect()}
@@ -121,7 +125,7 @@ def materialise(
             train=_fold(kind, f"{url}/train", counts.get(False, 0), width),
             held_out=_fold(kind, f"{url}/held_out", counts.get(True, 0), width),
             ids=[name for fold in ("train", "held_out") for name in _column(f"{url}/{fold}", "id")],
-            bad_rows=count_reasons(bad),
+            bad_rows=bad_rows,
             url=url,
             strata=None if settings.stratum is None else np.array(_column(f"{url}/held_out", "stratum"), dtype=object),
         )

@@ -5,11 +5,13 @@ import sys
 import time
 from datetime import UTC, datetime
 
+from py4j.protocol import Py4JError
 from pyspark import SparkConf, SparkContext
 from pyspark.logger import PySparkLogger
 from pyspark.sql import SparkSession
 
 from adaptor.errors import AdaptorError
+from adaptor.spark.progress import NO_TASKS, Tasks
 
 DAEMON = "spark.python.daemon.module"
 
@@ -17,7 +19,7 @@ DAEMON = "spark.python.daemon.module"
 def open_session(name: str, progress: bool = True) -> SparkSession:
     """The session of this submit, or a local one, able to read and write Delta tables.
 
-    `progress` False leaves the terminal to a bar of the caller's own.
+    `progress` False leaves the terminal to a bar of the caller's own, whatever Spark's settings say.
 
     Raises `AdaptorError` when Delta's JARs are missing.
     """
@@ -48,6 +50,17 @@ def open_session(name: str, progress: bool = True) -> SparkSession:
             "or run tools/setup_spark.py once"
         ) from error
     return spark
+
+
+def tasks_at_work(spark: SparkSession) -> Tasks:
+    """Tasks of the stages that run now; none once the session has ended."""
+    tracker = spark.sparkContext.statusTracker()
+    try:
+        stages = [tracker.getStageInfo(number) for number in tracker.getActiveStageIds()]
+    except (Py4JError, OSError):
+        return NO_TASKS
+    there = [stage for stage in stages if stage is not None]
+    return Tasks(sum(stage.numCompletedTasks for stage in there), sum(stage.numTasks for stage in there))
 
 
 class Clock:

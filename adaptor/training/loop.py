@@ -96,6 +96,7 @@ def train(  # noqa: PLR0913 - all that a worker needs travels with it
                 collective.mean_(parameter.grad)
         optimiser.step()
         rates.step()
+        collective.advance(step, stop_at or schedule.steps)
 
         if judge and best and best.score is not None and step % schedule.evaluate_every == 0:
             score = judge.score(objective.sides(), corpus, collective)

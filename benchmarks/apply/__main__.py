@@ -1,7 +1,7 @@
 """Measure apply and write `docs/performance.md`, a section at a time.
 
 make bench-apply
-python -m benchmarks.apply engines memory scaling bands incremental
+python -m benchmarks.apply engines memory scaling bands incremental partitioned
 python -m benchmarks.apply engines --scale 0.05      # to try it out: fewer rows, and nothing is written
 """
 
@@ -17,11 +17,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.apply import bands, engines, incremental, memory, scaling
+from benchmarks.apply import bands, engines, incremental, memory, partitioned, scaling
 from benchmarks.apply.random_tables import in_process
 from benchmarks.apply.report import put_section
 
-SECTIONS = {module.__name__.rpartition(".")[2]: module for module in (engines, memory, scaling, bands, incremental)}
+SECTIONS = {
+    module.__name__.rpartition(".")[2]: module for module in (engines, memory, scaling, bands, incremental, partitioned)
+}
 
 
 @contextlib.contextmanager

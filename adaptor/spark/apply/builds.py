@@ -14,25 +14,34 @@ from typing import Self
 from uuid import uuid4
 
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.types import StringType, StructField, StructType
+from pyspark.sql.types import StructType
 
 from adaptor.errors import AdaptorError
 from adaptor.spark.apply.chunks import Chunk
 from adaptor.spark.apply.stamp import ABANDONED, BUILD, CHUNK_BYTES, OVER, VERSION
 from adaptor.spark.apply.target import merged
-from adaptor.spark.delta_log import Conflict, DataFile, Definition, DeltaLog, Snapshot, Transaction, rows_of
+from adaptor.spark.delta_log import (
+    Conflict,
+    DataFile,
+    Definition,
+    DeltaLog,
+    Snapshot,
+    Transaction,
+    Update,
+    Write,
+    rows_of,
+)
 from adaptor.spark.tables import refusal
 
 CHECKPOINTS = "delta.checkpointInterval"
 SCAFFOLD = (CHUNK_BYTES, OVER, CHECKPOINTS)  # properties that are taken off before a build is published
-BAD_ROWS = StructType([StructField("id", StringType()), StructField("reason", StringType())])
 
 
 class Site:
     """Where the builds of one key stand: the staging tables of rows and of bad rows, and the target."""
 
-    def __init__(self, spark: SparkSession, location: str, key: str) -> None:
-        self.location, self._key = location, key
+    def __init__(self, spark: SparkSession, location: str, key: str, bad_rows: StructType) -> None:
+        self.location, self._key, self.bad_rows = location, key, bad_rows
         self.folder = f"staging-{key}"
         self.log = DeltaLog(spark, f"{location}/{self.folder}")
         self.bad_log = DeltaLog(spark, f"{location}/{self.folder}-bad")
@@ -71,11 +80,6 @@ class Site:
         except Conflict:
             return None
         return (BuildOfOne if single else BuildOfMany)(self, transaction.definition)
-
-    def delete(self) -> None:
-        """Delete all in its folders: only where no build of this key was published, whose files lie there too."""
-        self.log.delete_folder()
-        self.bad_log.delete_folder()
 
 
 @dataclass(frozen=True)
@@ -121,7 +125,7 @@ class Build(ABC):
         """A transaction for the chunk's bad rows; None where they are there already."""
         transaction = self.site.bad_log.start()
         if transaction.before.properties.get(BUILD) != self.name:
-            transaction.define(Definition(BAD_ROWS, {BUILD: self.name}))
+            transaction.define(Definition(self.site.bad_rows, {BUILD: self.name}))
             transaction.remove_all()  # those of a build before
         return None if transaction.seen(self._once(chunk)) else transaction
 
@@ -145,7 +149,7 @@ class Build(ABC):
         return rows
 
     def bad_rows(self) -> DataFrame | None:
-        """`id, reason` of the bad rows of all chunks; None where there are none."""
+        """The bad rows of all chunks, as the quarantine has them; None where there are none."""
         bad = self._bad()
         return bad.read(bad.files) if bad is not None and bad.files else None
 
@@ -196,7 +200,7 @@ class Build(ABC):
             transaction.define(replace(self.definition, properties=properties))
             transaction.remove_all()
             transaction.add([file.below(self.site.folder) for file in self.files])
-            transaction.commit(note)
+            transaction.commit(note, Update(self.rows) if in_place else Write(self.rows))
         except Conflict as error:
             if not self.published:
                 raise self._overtaken() from error

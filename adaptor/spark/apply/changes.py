@@ -78,8 +78,8 @@ def held_version(request: Request, report: Callable[[str], None]) -> int | None:
         if request.settings.rebuild:
             return None
         raise AdaptorError(
-            f"{request.target.where} was written with other carried columns, another source.where or apply.bad_rows, "
-            "or from another table that stood in the source's place; "
+            f"{request.target.where} was written with other carried columns, partitions, another source.where or "
+            "apply.bad_rows, or from another table that stood in the source's place; "
             "set apply.rebuild=true to replace it in one commit"
         )
     source = request.snapshot()

@@ -11,10 +11,11 @@ from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 
 from adaptor.errors import AdaptorError
-from adaptor.spark.apply.builds import BAD_ROWS, Build, Site
+from adaptor.spark.apply.builds import Build, Site
 from adaptor.spark.apply.chunks import Chunk, cut
 from adaptor.spark.apply.engines import ENGINES
 from adaptor.spark.apply.engines.choice import choose
+from adaptor.spark.apply.quarantine import quarantine_schema, replace_quarantine
 from adaptor.spark.apply.request import Request
 from adaptor.spark.apply.stamp import VERSION, Stamp
 from adaptor.spark.apply.target import (
@@ -27,7 +28,7 @@ from adaptor.spark.causes import lost_files, require_files
 from adaptor.spark.delta_log import Conflict, DeltaLog, Snapshot, Transaction
 from adaptor.spark.progress import Progress
 from adaptor.spark.row_checks import count_reasons, describe_reasons
-from adaptor.spark.tables import require_rows, write_table
+from adaptor.spark.tables import require_rows
 
 ROUNDS, SLOT_BYTES = 8, 128 << 20  # a chunk: so many rounds of all task slots, each with so much of the source
 
@@ -40,6 +41,7 @@ class Outcome:
     rows: int
     bad_rows: Mapping[str, int]
     quarantined: int
+    updated: int = 0  # of the rows that were written, those that took the place of others
     removed: int = 0
 
 
@@ -98,7 +100,7 @@ def _giving_up_lost_files(request: Request, build: Build) -> Iterator[None]:
 
 def _begin(request: Request, location: str, report: Callable[[str], None]) -> tuple[Request, Build]:
     """The build of this request: an unfinished one, with the version of the source it began with, or a new one."""
-    site = Site(request.spark, location, request.key)
+    site = Site(request.spark, location, request.key, quarantine_schema(request))
     fixed = request.columns.version is not None or request.in_place
     while True:
         now, build = request.source.version, site.unfinished()
@@ -128,10 +130,12 @@ def _write(request: Request, build: Build, location: str, report: Progress) -> O
     )
     with report.rows(total) as count:
         for chunk in chunks:
+            known = chunk.rows if request.columns.where is None else None
+            count.expect(known or 0)
             seen, transaction = _write_chunk(request, source, chunk, build, engine, last=chunk is chunks[-1])
             if transaction is not None:
                 build = build.with_last(transaction)
-            count.advance(chunk.rows or seen or 0, new=seen is not None)
+            count.advance(known or seen or 0, new=seen is not None)
     build.require_whole()
     listed = build.bad_rows()
     bad_rows = {} if listed is None else count_reasons(listed)
@@ -150,7 +154,7 @@ def _write(request: Request, build: Build, location: str, report: Progress) -> O
         )
     if not build.published:  # else what it holds by now, and the quarantine with it, may be newer
         note = stamp_of(request).to_properties()
-        _quarantine(request, build, note)
+        replace_quarantine(request, listed, note)
         build.publish(request.in_place, note, partial(require_replaceable, request))
     return Outcome(int(request.source.version or 0), rows, bad_rows, bad if request.lists_bad else 0)
 
@@ -194,16 +198,3 @@ def _require_allowed_rows(request: Request, bad_rows: Mapping[str, int], build: 
             f"{request.source} holds bad rows ({describe_reasons(bad_rows)}); "
             "mend them, or set apply.bad_rows to quarantine or null"
         )
-
-
-def _quarantine(request: Request, build: Build, note: Mapping[str, str]) -> None:
-    """Write the bad rows to their table, or take those of an earlier run out of it."""
-    if not request.lists_bad:
-        return
-    bad = build.bad_rows()
-    if bad is not None or request.quarantine.exists(request.spark):
-        empty = request.spark.createDataFrame([], BAD_ROWS)
-        try:
-            write_table(empty if bad is None else bad, request.quarantine, note)
-        except Conflict:  # a run that shares this build has just written the same
-            write_table(empty if bad is None else bad, request.quarantine, note)

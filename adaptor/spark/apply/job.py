@@ -16,7 +16,7 @@ from adaptor.spark.apply.stream import apply_stream
 from adaptor.spark.apply.target import make_view
 from adaptor.spark.causes import named_causes
 from adaptor.spark.progress import Progress, as_progress
-from adaptor.spark.runs import Figure, Run, record
+from adaptor.spark.runs import Figure, Run, record, recording_failure
 from adaptor.spark.session import Clock
 from adaptor.spark.tables import TableRef
 
@@ -37,6 +37,7 @@ class Applied:
     columns: tuple[str, ...]
     fingerprint: str
     written: int
+    updated: int  # of those written: rows that took the place of others
     removed: int
     bad_rows: Mapping[str, int]
     view: str | None
@@ -50,11 +51,15 @@ def apply_table(spark: SparkSession, config: Config, report: Callable[[str], Non
     Raises `AdaptorError` when the artifact is missing or of another width, when the target may not
     be replaced, and when the counts do not add up: readers then see what they saw before.
     """
-    clock = Clock(spark)
+    with recording_failure(spark, config, "apply") as clock:
+        return _apply(spark, config, as_progress(report), clock)
+
+
+def _apply(spark: SparkSession, config: Config, report: Progress, clock: Clock) -> Applied:
     request = open_request(spark, config)
     require_writable(request, config.runs)
     with named_causes(spark, request.source, config.source):
-        outcome = MODES[request.settings.mode](request, as_progress(report))
+        outcome = MODES[request.settings.mode](request, report)
     kernel = request.kernel
     source, rows = request.at(outcome.version).source, outcome.rows + outcome.quarantined
     data_set = config.evaluate.data_set if config.evaluate else source.where
@@ -72,6 +77,7 @@ def apply_table(spark: SparkSession, config: Config, report: Callable[[str], Non
         tuple(kernel.schema.names),
         kernel.adaptor.fingerprint,
         outcome.rows,
+        outcome.updated,
         outcome.removed,
         outcome.bad_rows,
         make_view(request),

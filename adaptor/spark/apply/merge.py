@@ -10,18 +10,17 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from adaptor.errors import AdaptorError
-from adaptor.spark.apply.builds import BAD_ROWS
 from adaptor.spark.apply.engines.direct import UNIT_BYTES
 from adaptor.spark.apply.engines.frames import bad_rows, by_arrow
 from adaptor.spark.apply.feed import FeedSummary, last_words, new_rows, summarise
 from adaptor.spark.apply.full import Outcome
+from adaptor.spark.apply.quarantine import merge_quarantine
 from adaptor.spark.apply.request import Request
 from adaptor.spark.apply.stamp import VERSION, Stamp
 from adaptor.spark.apply.target import MARKS, stamp_of
-from adaptor.spark.delta_log import Conflict, DataFile, DeltaLog, Snapshot, Transaction
+from adaptor.spark.delta_log import Conflict, DataFile, DeltaLog, Merge, SetProperties, Snapshot, Transaction
 from adaptor.spark.names import quoted
-from adaptor.spark.row_checks import count_reasons, describe_reasons, legible
-from adaptor.spark.tables import make_table
+from adaptor.spark.row_checks import count_reasons, describe_reasons
 
 
 @dataclass(frozen=True)
@@ -96,15 +95,17 @@ def _commit(
     if counted:
         request.require_width()
     _require_no_bad_changes(request, counted)
-    if request.lists_bad:
-        _merge_quarantine(request, plan.last, bad, f"merge after {since} into {before.version}", version)
+    merge = f"merge after {since} into {before.version}"
+    if request.lists_bad and not merge_quarantine(request.at(version), plan.last, bad, merge):
+        raise _meanwhile(request)
     _require_counts(request.at(version), plan.rows - plan.replaced + written)
     removed = 0 if summary.there == summary.ids else plan.old.where("NOT there").count()
     if bad is not None and not request.keeps_bad:
         removed += plan.old.join(bad, "id", "left_semi").count()
     transaction.remove_rows(plan.old.select("file", "row"), plan.near)
-    transaction.commit(stamp_of(request.at(version)).to_properties())
-    return Outcome(version, written, counted, sum(counted.values()) if request.lists_bad else 0, removed=removed)
+    updated = plan.replaced - removed
+    transaction.commit(stamp_of(request.at(version)).to_properties(), Merge(written - updated, updated, removed))
+    return Outcome(version, written, counted, sum(counted.values()) if request.lists_bad else 0, updated, removed)
 
 
 @contextmanager
@@ -123,7 +124,7 @@ def _switch_on_marks(request: Request, log: DeltaLog) -> None:
     before = transaction.before
     if before.properties.get(MARKS) != "true":
         transaction.define(before.definition.having({MARKS: "true"}))
-        transaction.commit({})
+        transaction.commit({}, SetProperties({MARKS: "true"}))
 
 
 def _files(request: Request, summary: FeedSummary) -> int:
@@ -183,30 +184,3 @@ def _one_each(request: Request, old: DataFrame) -> int:
     if rows > ids:
         raise _not_unique(request)
     return int(rows)
-
-
-def _merge_quarantine(request: Request, last: DataFrame, bad: DataFrame | None, merge: str, version: int) -> None:
-    """Changed rows leave the quarantine, or come into it, or stay with their new reason.
-
-    `merge` is an id shared by concurrent merges that start from the same version of the target; `version` is the
-    version of the source up to which this one merges.
-    """
-    if bad is not None:
-        make_table(request.spark, request.quarantine, BAD_ROWS, stamp_of(request).to_properties())
-    elif not request.quarantine.exists(request.spark):
-        return
-    transaction = request.log(request.quarantine).start()
-    before = transaction.before
-    if transaction.last(merge) > version:
-        raise _meanwhile(request)
-    if transaction.seen(merge, version):
-        return
-    text = legible(last, "id").cast("string").alias("id")
-    listed = before.read(before.files).join(last.select(text), "id", "left_anti")
-    if bad is not None:
-        listed = listed.unionByName(bad.select(text, "reason"))
-    elif not before.files or listed.count() == before.rows:
-        return
-    transaction.remove_all()
-    transaction.write(listed)
-    transaction.commit(stamp_of(request.at(version)).to_properties())

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 from pyspark.sql import SparkSession
+from pyspark.sql.types import ArrayType, DoubleType
 
 from adaptor.config import Config
 from adaptor.layout import bytes_of
@@ -16,13 +17,15 @@ from adaptor.spark.apply.chunks import Chunk, cut
 from adaptor.spark.apply.engines import ENGINES
 from adaptor.spark.apply.engines.choice import choose
 from adaptor.spark.apply.full import chunk_bytes
+from adaptor.spark.apply.quarantine import quarantine_schema
 from adaptor.spark.apply.request import Request, open_request, require_writable
 from adaptor.spark.apply.target import target_definition
 from adaptor.spark.causes import named_causes
+from adaptor.spark.columns import field_of
 from adaptor.spark.delta_log import DataFile, Snapshot
 from adaptor.spark.session import Clock
 from adaptor.spark.tables import TableRef
-from adaptor.storage import as_url
+from adaptor.storage import as_url, remove_folder
 
 MEASURED_BYTES = 256 << 20  # of source files, at most one file more
 
@@ -37,6 +40,7 @@ class Plan:
     rows: int
     files: int
     bytes_in: int
+    bytes_before: int  # of the numbers of all vectors, as they are
     bytes_out: dict[int, int]  # dim -> bytes of its numbers in all rows
     chunks: int
     measured_rows: int
@@ -82,12 +86,19 @@ def _measured(request: Request, config: Config, report: Callable[[str], None]) -
         rows=rows,
         files=len(source.files),
         bytes_in=sum(file.bytes for file in source.files),
+        bytes_before=rows * request.kernel.adaptor.width * _number_bytes(source, request.columns.embedding),
         bytes_out={dim: rows * bytes_of(dim, request.kernel.encoding) for dim in request.kernel.adaptor.dims},
         chunks=len(cut(source.files, chunk_bytes(request))),
         measured_rows=seen,
         core_hours=hours,
         price=None if price is None else hours * price,
     )
+
+
+def _number_bytes(source: Snapshot, embedding: str) -> int:
+    """What a number of the source's vectors takes."""
+    vectors = field_of(source.schema, embedding).dataType
+    return 8 if isinstance(vectors, ArrayType) and isinstance(vectors.elementType, DoubleType) else 4
 
 
 def _some(files: list[DataFile]) -> list[DataFile]:
@@ -103,10 +114,10 @@ def _some(files: list[DataFile]) -> list[DataFile]:
 @contextmanager
 def _scratch(request: Request, source: Snapshot, folder: str) -> Iterator[Build]:
     """A build that nobody publishes."""
-    site = Site(request.spark, folder, request.key)
+    site = Site(request.spark, folder, request.key, quarantine_schema(request))
     try:
         build = site.begin(target_definition(request, source), 1, single=True)
         assert build is not None  # nobody else knows this folder
         yield build
     finally:
-        site.delete()
+        remove_folder(folder)

@@ -12,6 +12,7 @@ from functools import cached_property, reduce
 import numpy as np
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
 
 from adaptor.artifact import Adaptor
 from adaptor.config import SAME, Apply, Config, Source
@@ -20,6 +21,7 @@ from adaptor.errors import AdaptorError
 from adaptor.spark.apply.stamp import BUILD, is_ours
 from adaptor.spark.columns import column, full_name
 from adaptor.spark.delta_log import DataFile, DeltaLog, Snapshot
+from adaptor.spark.names import parts_of
 from adaptor.spark.preflight import require_commits
 from adaptor.spark.row_checks import shares_of_widths
 from adaptor.spark.tables import TableRef, require_columns, require_embeddings, require_rows, restricted
@@ -44,6 +46,7 @@ class Request:
     target: TableRef
     quarantine: TableRef
     table_id: str = ""  # of the source: another table in the same folder has another
+    partitioned_by: tuple[str, ...] = ()  # of `kept`
 
     @property
     def in_place(self) -> bool:
@@ -71,6 +74,8 @@ class Request:
             self.columns.model_dump(exclude={"table", "version"}),
             self.settings.model_dump(include={"carry", "bad_rows", "layout", "encoding"}),
         ]
+        if self.partitioned_by and not self.in_place:
+            parts.append(self.partitioned_by)
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
     def at(self, version: int) -> Request:
@@ -148,6 +153,7 @@ def open_request(spark: SparkSession, config: Config) -> Request:
     quarantine = TableRef(settings.quarantine) if settings.quarantine else target.beside("_quarantine")
     request = Request(spark, kernel, settings, source, config.source, (), target, quarantine)
     _require_apart(request)
+    _require_lasting_view(request)
     df = source.read(spark)
     require_columns(df, [config.source.id, config.source.embedding, *settings.carry], source)
     require_embeddings(df, config.source.embedding, source)
@@ -162,7 +168,17 @@ def open_request(spark: SparkSession, config: Config) -> Request:
     if twice:
         raise AdaptorError(f"the target would have column {', '.join(twice)} twice; take it out of apply.carry")
     columns = config.source.model_copy(update=named)
-    return replace(request, columns=columns, kept=kept, table_id=request.snapshot().metadata["id"])
+    metadata = request.snapshot().metadata
+    partitions = _partitions(request, df.schema, kept, metadata["partitionColumns"])
+    return replace(request, columns=columns, kept=kept, table_id=metadata["id"], partitioned_by=partitions)
+
+
+def _partitions(request: Request, schema: StructType, kept: Sequence[str], of_source: Sequence[str]) -> tuple[str, ...]:
+    """The columns by which the target is partitioned: as the config says, or as the source is, if all are kept."""
+    by_config = request.settings.partition_by
+    if by_config is not None:
+        return tuple(full_name(schema, name) for name in by_config)
+    return tuple(of_source) if set(of_source) <= set(kept) else ()
 
 
 def _require_apart(request: Request) -> None:
@@ -181,6 +197,20 @@ def _require_apart(request: Request) -> None:
     properties = request.quarantine.properties(request.spark) if there else {}
     if there and (not is_ours(properties) or BUILD in properties):
         raise AdaptorError(f"{request.quarantine} is no quarantine that apply wrote; name another apply.quarantine")
+
+
+def _require_lasting_view(request: Request) -> None:
+    """A view of a folder has no other place than the catalog, and some catalogs end with the session."""
+    view = request.settings.view
+    if view is None or not request.target.is_path:
+        return
+    parts, conf = parts_of(view), request.spark.conf
+    named = parts[0] if len(parts) == 3 else request.spark.catalog.currentCatalog()
+    if named == "spark_catalog" and conf.get("spark.sql.catalogImplementation") == "in-memory":
+        raise AdaptorError(
+            f"apply.view {view} would end with this job, whose catalog is kept in memory: submit with "
+            "--conf spark.sql.catalogImplementation=hive, name a lasting catalog, or take apply.view out"
+        )
 
 
 def require_writable(request: Request, runs: str) -> None:

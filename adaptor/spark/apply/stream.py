@@ -79,5 +79,7 @@ def _together(merges: Sequence[Outcome], version: int) -> Outcome:
     bad_rows: Counter[str] = Counter()
     for merge in merges:
         bad_rows.update(merge.bad_rows)
-    rows, quarantined, removed = (sum(getattr(m, name) for m in merges) for name in ("rows", "quarantined", "removed"))
-    return Outcome(version, rows, bad_rows, quarantined, removed)
+    sums = {
+        name: sum(getattr(merge, name) for merge in merges) for name in ("rows", "quarantined", "updated", "removed")
+    }
+    return Outcome(version, bad_rows=bad_rows, **sums)

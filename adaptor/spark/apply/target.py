@@ -55,9 +55,9 @@ def target_definition(request: Request, source: Snapshot) -> Definition:
     schema = _schema(request, source)
     ours = _properties(request, source, schema)
     if not request.in_place:
-        return Definition(schema, ours)
+        return Definition(schema, ours, request.partitioned_by)
     others = {key: value for key, value in source.properties.items() if not key.startswith(HISTORY)}
-    return Definition(schema, merged(others, ours, in_place=True), source.metadata["partitionColumns"])
+    return Definition(schema, merged(others, ours, in_place=True), request.partitioned_by)
 
 
 def mapping_of(request: Request) -> str:
@@ -101,8 +101,8 @@ def _properties(request: Request, source: Snapshot, schema: StructType) -> dict[
         properties[f"delta.constraints.matryoshka_{column.name}"] = (
             f"`{column.name}` IS NULL OR {size}(`{column.name}`) = {width}"
         )
-    partitions = source.metadata["partitionColumns"] if request.in_place else []
-    plain = [f.name for f in schema if isinstance(f.dataType, SKIPPABLE) and f.name not in partitions]
+    in_files = [field for field in schema if field.name not in request.partitioned_by]
+    plain = [field.name for field in in_files if isinstance(field.dataType, SKIPPABLE)]
     properties[STATISTICS] = ",".join(map(quoted, plain))
     if not request.in_place:
         # Whatever a session gives new tables: engines must know it beforehand.

@@ -34,6 +34,11 @@ class DataFile:
         return str(self._add["path"])
 
     @property
+    def partition(self) -> dict[str, str | None]:
+        """The value of each partition column, as text."""
+        return dict(self._add["partitionValues"])
+
+    @property
     def bytes(self) -> int:
         """The file's size."""
         return int(self._add["size"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -22,6 +22,14 @@ def seq(jvm: Any, items: Sequence[Any]) -> Any:
     for item in items:
         gathered.add(item)
     return jvm.scala.jdk.javaapi.CollectionConverters.asScala(gathered).toSeq()
+
+
+def scala_map(jvm: Any, values: Mapping[str, Any]) -> Any:
+    """A Scala `Map` of these."""
+    hash_map = jvm.java.util.HashMap()
+    for key, value in values.items():
+        hash_map.put(key, value)
+    return jvm.org.apache.spark.api.python.PythonUtils.toScalaMap(hash_map)
 
 
 def items(seq: Any) -> list[Any]:

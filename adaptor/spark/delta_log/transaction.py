@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
 
@@ -13,11 +14,13 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from adaptor.spark.delta_log.definition import Definition, definition_of, metadata_of
-from adaptor.spark.delta_log.files import DataFile, adds, data_file
-from adaptor.spark.delta_log.scala import action, items, module, seq
+from adaptor.spark.delta_log.files import DataFile, adds, data_file, rows_of
+from adaptor.spark.delta_log.operation import FileChanges, Operation, Write
+from adaptor.spark.delta_log.scala import action, items, module, scala_map, seq
 from adaptor.spark.delta_log.snapshot import Snapshot
 
 TRACKING = "delta.enableRowTracking"
+USER_METADATA = "spark.databricks.delta.commitInfo.userMetadata"
 Conflict = tuple(getattr(exceptions, name) for name in exceptions.__all__)
 """Another commit came between: what was read is no longer what is there."""
 
@@ -29,7 +32,8 @@ class Transaction:
         self._spark, self._jvm = spark, spark.sparkContext._jvm
         self._transaction, self.before = transaction, before
         self._actions: list[Any] = []
-        self._removes = False
+        self._replaces_all = self._marks = False
+        self._removed: list[DataFile] = []
         self.added: list[DataFile] = []
 
     @property
@@ -101,9 +105,10 @@ class Transaction:
         by_name = helper.generateCandidateFileMap(self._transaction.deltaLog().dataPath(), files)
         touched = helper.findFilesWithMatchingRows(self._transaction, by_name, marked)
         for file in items(touched):
-            self._removes = True
+            self._marks = True
             add = file.fileLogEntry()
             if file.isFullyReplaced():
+                self._removed.append(data_file(add))
                 self._actions.append(add.remove())
             else:
                 marks = add.removeRows(file.newDeletionVector(), True, True)
@@ -117,21 +122,46 @@ class Transaction:
     def remove_all(self) -> None:
         """Take out every file; a commit that adds one meanwhile is a conflict."""
         self._transaction.readWholeTable()
-        self._removes = bool(self.before.files)
+        self._replaces_all = True
+        self._removed = list(self.before.files)
         self._actions += [add.remove() for add in adds(self._jvm, self.before.files)]
 
-    def commit(self, note: Mapping[str, str]) -> None:
-        """Commit; `note` becomes the commit's userMetadata, as JSON.
+    def commit(self, note: Mapping[str, str], operation: Operation | None = None) -> None:
+        """Commit; `note` becomes the commit's userMetadata, as JSON, and `operation` what its history says.
 
-        Where rows take the place of others, a table that tracks rows says that they are new ones.
+        Without one that is `WRITE`. Where rows take the place of others, a table that tracks rows says that they
+        are new ones.
         """
-        jvm = self._jvm
-        option = jvm.scala.Option  # type: ignore[union-attr]
-        mode = jvm.org.apache.spark.sql.SaveMode.Append  # type: ignore[union-attr]
-        write = getattr(jvm.org.apache.spark.sql.delta, "DeltaOperations$Write")  # type: ignore[union-attr]
-        operation = write(mode, option.empty(), option.empty(), option.apply(json.dumps(dict(note))))
-        tags = jvm.java.util.HashMap()  # type: ignore[union-attr]
-        if self._removes and self.added and self.definition.properties.get(TRACKING) == "true":
-            tags.put("delta.rowTracking.preserved", "false")
-        python = jvm.org.apache.spark.api.python.PythonUtils  # type: ignore[union-attr]
-        self._transaction.commit(seq(jvm, self._actions), operation, python.toScalaMap(tags))
+        jvm, text = self._jvm, json.dumps(dict(note))
+        operation = operation or Write(rows_of(self.added) or 0)
+        changes = FileChanges(*_files_and_bytes(self.added), *_files_and_bytes(self._removed))
+        metrics = {name: self._metric(name, value) for name, value in operation.metrics(changes).items()}
+        self._transaction.registerSQLMetrics(self._spark._jsparkSession, scala_map(jvm, metrics))
+        removes = self._removed or self._marks
+        tracked = removes and self.added and self.definition.properties.get(TRACKING) == "true"
+        tags = scala_map(jvm, {"delta.rowTracking.preserved": "false"} if tracked else {})
+        with _user_metadata(self._spark, text):
+            of_delta = operation.of_delta(jvm, text, self._replaces_all)
+            self._transaction.commit(seq(jvm, self._actions), of_delta, tags)
+
+    def _metric(self, name: str, value: int) -> Any:
+        """A number as Delta takes it for a commit's history."""
+        metrics = module(self._jvm.org.apache.spark.sql.execution.metric, "SQLMetrics")  # type: ignore[union-attr]
+        metric = metrics.createMetric(self._spark.sparkContext._jsc.sc(), name)
+        metric.set(value)
+        return metric
+
+
+def _files_and_bytes(files: Sequence[DataFile]) -> tuple[int, int]:
+    return len(files), sum(file.bytes for file in files)
+
+
+@contextmanager
+def _user_metadata(spark: SparkSession, note: str) -> Iterator[None]:
+    """Commits say `note`, also those whose operation has no place for it."""
+    before = spark.conf.get(USER_METADATA, None)
+    spark.conf.set(USER_METADATA, note)
+    try:
+        yield
+    finally:
+        spark.conf.unset(USER_METADATA) if before is None else spark.conf.set(USER_METADATA, before)

@@ -23,6 +23,9 @@ class Collective(Protocol):
     def broadcast_(self, module: nn.Module) -> None:
         """Give every worker the parameters of rank 0, in place."""
 
+    def advance(self, step: int, steps: int) -> None:
+        """Step `step` of `steps` at most is done."""
+
 
 class Workers(Protocol):
     """Somewhere to run a function, once a worker."""

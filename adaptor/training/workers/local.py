@@ -11,6 +11,12 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 T = TypeVar("T")
+OnStep = Callable[[int, int], None]
+"""Hears of each step of training that is done, and of how many there are at most."""
+
+
+def nobody_listens(step: int, steps: int) -> None:
+    """An `OnStep` for training that nobody watches."""
 
 
 class Alone:
@@ -19,11 +25,18 @@ class Alone:
     rank = 0
     size = 1
 
+    def __init__(self, on_step: OnStep = nobody_listens) -> None:
+        self._on_step = on_step
+
     def mean_(self, tensor: Tensor) -> None:
         """The mean over one worker is what it is."""
 
     def broadcast_(self, module: nn.Module) -> None:
         """There is no other worker."""
+
+    def advance(self, step: int, steps: int) -> None:
+        """Say so."""
+        self._on_step(step, steps)
 
 
 class LocalWorkers:
@@ -31,6 +44,9 @@ class LocalWorkers:
 
     size = 1
 
+    def __init__(self, on_step: OnStep = nobody_listens) -> None:
+        self._on_step = on_step
+
     def run(self, fn: Callable[[Collective], T]) -> list[T]:
         """Call `fn` here, once."""
-        return [fn(Alone())]
+        return [fn(Alone(self._on_step))]

@@ -23,7 +23,11 @@ def choose(request: Request, source: Snapshot, table: Definition, location: str,
     if engine not in ("auto", "direct"):
         return engine
     kept = StructType([field_of(source.schema, name) for name in request.kept])
-    reason = direct.obstacle_to_reading(request, source) or obstacle_to_writing(request, kept, table)
+    reason = (
+        direct.obstacle_to_reading(request, source)
+        or direct.obstacle_to_partitions(source, table)
+        or obstacle_to_writing(request, kept, table)
+    )
     if reason is None and engine == "auto" and not on_shared_folders(source.location, location):
         reason = "tasks have no credentials of their own for this file system; apply.engine=direct tries them anyway"
     if reason is None:

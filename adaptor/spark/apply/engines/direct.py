@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from urllib.parse import unquote
 
@@ -17,12 +18,13 @@ from adaptor.errors import AdaptorError
 from adaptor.spark.apply.builds import Build
 from adaptor.spark.apply.chunks import Chunk
 from adaptor.spark.apply.engines.frames import by_arrow, write_frame
-from adaptor.spark.apply.engines.parquet import Output, Split, adapt_splits
+from adaptor.spark.apply.engines.parquet import Listing, Output, Split, adapt_splits
+from adaptor.spark.apply.engines.partitions import WHOLE, Partition, by_partition
 from adaptor.spark.apply.engines.reading import Reading
 from adaptor.spark.apply.engines.writing import added, kept_schema
 from adaptor.spark.apply.request import Request
 from adaptor.spark.columns import field_of
-from adaptor.spark.delta_log import DataFile, Snapshot, Transaction
+from adaptor.spark.delta_log import DataFile, Definition, Snapshot, Transaction
 from adaptor.spark.task_gpu import task_device
 from adaptor.storage import is_url
 
@@ -31,7 +33,7 @@ LEAST_UNIT_BYTES = 32 << 20  # smaller files only where there is no more
 HARMLESS = {"deletionVectors", "timestampNtz", "v2Checkpoint", "vacuumProtocolCheck"}
 """Features for readers that don't change how a data file without deletions is read."""
 ID_TYPES = (ByteType, ShortType, IntegerType, LongType, StringType)
-"""Of which Arrow and Spark make the same text, as ids are in the quarantine."""
+"""Of which Arrow and Spark read the same, as ids are in the quarantine."""
 READ_OTHERWISE = {"EXISTS_DEFAULT", "parquet.field.id"}
 """What a column's metadata may hold that changes how Spark reads it: a value for older files, a number for a name."""
 
@@ -45,9 +47,8 @@ def obstacle_to_reading(request: Request, source: Snapshot) -> str | None:
         return f"the source uses {', '.join(sorted(unknown))}"
     if request.columns.where is not None:
         return "source.where is SQL"
-    partitions = set(source.metadata["partitionColumns"]) & {*request.kept, request.columns.embedding}
-    if partitions:
-        return f"{', '.join(sorted(partitions))} stands in the folders' names, not in the files"
+    if request.columns.id in source.definition.partitioned_by:
+        return f"{request.columns.id} stands in the folders' names, not in the files"
     needed = {*request.kept, request.columns.embedding}
     inside = sorted(needed - set(source.schema.names))
     if inside:
@@ -60,13 +61,23 @@ def obstacle_to_reading(request: Request, source: Snapshot) -> str | None:
     return None
 
 
+def obstacle_to_partitions(source: Snapshot, table: Definition) -> str | None:
+    """Why a task, which writes a file of what it reads, can't write these partitions; None where it can."""
+    of_source, of_table = list(source.definition.partitioned_by), list(table.partitioned_by)
+    if of_table and of_table != of_source:
+        return f"the target is partitioned by {', '.join(of_table)}, and the source is not"
+    in_files = set(table.schema.names) - set(of_table)
+    carried = [name for name in of_source if name in in_files]
+    return f"{', '.join(carried)} stands in the folders' names, not in the files" if carried else None
+
+
 def write(request: Request, source: Snapshot, chunk: Chunk, build: Build, transaction: Transaction) -> int:
     """Write a chunk's files by its tasks; files with deletion vectors, and odd ones, go through Spark beside them.
 
     Raises `AdaptorError` where a file is odd and no other engine was allowed.
     """
     plain = [file for file in chunk.files if not file.has_deletions]
-    outputs = _run(request, source, plain, build) if plain else []
+    units, outputs = _run(request, source, plain, build) if plain else ([], [])
     odd = {path: why for output in outputs for path, why in output.odd.items()}
     if odd and request.settings.engine == "direct":
         path = min(odd)
@@ -79,8 +90,8 @@ def write(request: Request, source: Snapshot, chunk: Chunk, build: Build, transa
     if rest:
         part = Chunk(chunk.number, tuple(rest))
         seen += write_frame(by_arrow, request, source, part, build, transaction)
-    transaction.add([added(written) for output in outputs for written in output.good])
-    bad_files = [added(written) for output in outputs for written in output.bad]
+    transaction.add([added(good, unit.partition) for unit, output in zip(units, outputs) for good in output.good])
+    bad_files = [added(bad) for output in outputs for bad in output.bad]
     bad_transaction = build.start_bad(chunk) if bad_files else None
     if bad_transaction is not None:
         bad_transaction.add(bad_files)
@@ -88,21 +99,43 @@ def write(request: Request, source: Snapshot, chunk: Chunk, build: Build, transa
     return seen
 
 
-def _run(request: Request, source: Snapshot, files: Sequence[DataFile], build: Build) -> list[Output]:
-    context = request.spark.sparkContext
-    units = list(_units(source.location, files, _unit_bytes(files, context.defaultParallelism)))
+@dataclass(frozen=True)
+class Unit:
+    """What a task makes a file of: parts of files of one partition, and the folder where that one goes."""
+
+    partition: Partition
+    folder: str
+    splits: list[Split]
+
+
+def _run(
+    request: Request, source: Snapshot, files: Sequence[DataFile], build: Build
+) -> tuple[list[Unit], list[Output]]:
+    """The work, cut into units, and what became of each."""
+    context, target = request.spark.sparkContext, build.site.log.path
+    limit = _unit_bytes(files, context.defaultParallelism)
+    partitions = by_partition(files) if request.partitioned_by else [(WHOLE, files)]
+    units = [
+        Unit(partition, f"{target}/{unquote(partition.folder)}".rstrip("/"), splits)
+        for partition, some in partitions
+        for splits in _units(source.location, some, limit)
+    ]
     job = partial(
         adapt_splits,
         request.kernel,
         request.columns.id,
         request.columns.embedding,
-        kept_schema(field_of(source.schema, name) for name in request.kept),
+        kept_schema(field_of(source.schema, name) for name in request.kept if name not in request.partitioned_by),
         request.keeps_bad,
-        build.site.log.path,
-        build.site.bad_log.path,
+        bad_folder=build.site.bad_log.path,
+        listing=Listing(kept_schema(build.site.bad_rows), build.source_version),
         reading=_reading(request, source),
     )
-    return context.parallelize(units, len(units)).map(lambda unit: job(unit, device=task_device())).collect()
+
+    def adapt(unit: Unit) -> Output:
+        return job(folder=unit.folder, splits=unit.splits, device=task_device())
+
+    return units, context.parallelize(units, len(units)).map(adapt).collect()
 
 
 def _reading(request: Request, source: Snapshot) -> Reading:

@@ -16,10 +16,10 @@ from adaptor.spark.apply.builds import Build
 from adaptor.spark.apply.chunks import Chunk
 from adaptor.spark.apply.engines.parquet import with_null_ids
 from adaptor.spark.apply.engines.writing import kept_schema, obstacle_to_writing, on_shared_folders, write_by_tasks
+from adaptor.spark.apply.quarantine import listed, listed_id
 from adaptor.spark.apply.request import Request
 from adaptor.spark.delta_log import DataFile, Snapshot, Transaction
 from adaptor.spark.names import quoted
-from adaptor.spark.row_checks import legible
 from adaptor.spark.task_gpu import task_device
 from adaptor.spark.udf import adapt_udf, nested_type
 
@@ -37,7 +37,9 @@ def by_arrow(request: Request, rows: DataFrame, transaction: Transaction) -> Seq
     adapt = partial(_adapted, kernel, request.keeps_bad)
     inputs = _with_id(request, rows).select("kept", "embedding")
     folder, kept = transaction.before.location, rows.select("kept.*").schema
-    if on_shared_folders(folder) and obstacle_to_writing(request, kept, transaction.definition) is None:
+    table = transaction.definition
+    plain = not table.partitioned_by and on_shared_folders(folder)
+    if plain and obstacle_to_writing(request, kept, table) is None:
         files = write_by_tasks(inputs, adapt, kept_schema(kept), kernel.schema, folder)
         transaction.add(files)
         return files
@@ -111,8 +113,7 @@ def write_frame(
     if request.keeps_bad or rows_written < seen:
         bad_transaction = build.start_bad(chunk)
         if bad_transaction is not None:
-            # Text first: an id may be of a type that Arrow does not take.
-            bad = bad_rows(request.kernel, rows.withColumn("id", legible(rows, "id").cast("string")))
-            bad_transaction.write(bad.coalesce(1))
+            bad = bad_rows(request.kernel, rows.withColumn("id", listed_id(request, rows)))
+            bad_transaction.write(listed(request, bad.coalesce(1)))
             bad_transaction.commit({})
     return seen

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import accumulate, chain
 from typing import Any
 from uuid import uuid4
@@ -56,6 +57,22 @@ class Output:
     odd: dict[str, str]
 
 
+@dataclass(frozen=True)
+class Listing:
+    """How bad rows are listed: the quarantine's columns, and the source's version."""
+
+    schema: pa.Schema
+    source_version: int
+
+    def rows(self, ids: pa.Array, reasons: pa.Array) -> pa.RecordBatch:
+        """The bad ones among rows, which have a reason."""
+        bad = reasons.is_valid()
+        ids, reasons = ids.filter(bad), reasons.filter(bad)
+        said = (self.source_version, datetime.now(UTC))
+        constants = [pa.repeat(pa.scalar(value, f.type), len(ids)) for value, f in zip(said, list(self.schema)[2:])]
+        return pa.RecordBatch.from_arrays([ids.cast(self.schema[0].type), reasons, *constants], schema=self.schema)
+
+
 def adapt_splits(  # noqa: PLR0913 - all that a task needs travels with it
     kernel: Kernel,
     id_column: str,
@@ -65,18 +82,19 @@ def adapt_splits(  # noqa: PLR0913 - all that a task needs travels with it
     folder: str,
     bad_folder: str,
     splits: Sequence[Split],
+    listing: Listing,
     reading: Reading = Reading(),
     device: str | None = None,
 ) -> Output:
-    """Adapt the rows of `splits` into one file below `folder`, ids and reasons of bad ones below `bad_folder`.
+    """Adapt the rows of `splits` into one file below `folder`, bad ones as `listing` has them below `bad_folder`.
 
     Files that Spark might read otherwise are not read.
     """
-    bad_schema = pa.schema([("id", pa.string()), ("reason", pa.string())])
+    plain = listing.schema.names[:3]
     schema = pa.schema([*kept, *kernel.schema])
     table = {embedding: reading.embedding, **dict(zip(kept.names, kept.types))}
     seen, odd = 0, dict[str, str]()
-    with ParquetFile(folder, schema, kept.names) as good, ParquetFile(bad_folder, bad_schema, ["id", "reason"]) as bad:
+    with ParquetFile(folder, schema, kept.names) as good, ParquetFile(bad_folder, listing.schema, plain) as bad:
         for batch in batches(splits, table, kernel.rows_per_batch(device), reading, odd):
             seen += len(batch)
             ids = _column(batch, id_column, table[id_column])
@@ -85,8 +103,7 @@ def adapt_splits(  # noqa: PLR0913 - all that a task needs travels with it
             columns = [_column(batch, f.name, f.type) for f in kept]
             rows = pa.RecordBatch.from_arrays([*columns, *adapted.columns], schema=schema)
             if reasons.null_count < len(batch):
-                listed = pa.RecordBatch.from_arrays([ids.cast(pa.string()), reasons], schema=bad_schema)
-                bad.write(listed.filter(reasons.is_valid()))
+                bad.write(listing.rows(ids, reasons))
                 rows = rows if keep_bad else rows.filter(reasons.is_null())
             good.write(rows)
     return Output(seen, good.written, bad.written, odd)

@@ -28,6 +28,7 @@ from pyspark.sql.types import (
 )
 
 from adaptor.spark.apply.engines.parquet import OutputFile, ParquetFile
+from adaptor.spark.apply.engines.partitions import WHOLE, Partition
 from adaptor.spark.apply.request import Request
 from adaptor.spark.apply.target import MAPPING, OURS
 from adaptor.spark.delta_log import DataFile, Definition
@@ -64,7 +65,7 @@ def obstacle_to_writing(request: Request, kept: StructType, table: Definition) -
     foreign = {key for key in foreign if not key.startswith((*OURS, *HARMLESS))}
     if foreign:
         return f"the target has {', '.join(sorted(foreign))}"
-    others = any(set(field.metadata) - {"comment"} for field in table.schema) or table.partitioned_by
+    others = any(set(field.metadata) - {"comment"} for field in table.schema)
     if others or table.schema.names != [*kept.names, *request.kernel.schema.names]:
         return "the target's columns are not those that apply made"
     return None
@@ -90,11 +91,11 @@ def kept_schema(fields: Iterable[StructField]) -> pa.Schema:
     return pa.schema([pa.field(field.name, to_arrow_type(field.dataType)) for field in fields])
 
 
-def added(file: OutputFile) -> DataFile:
-    """A file that a task has written, as the log will have it."""
+def added(file: OutputFile, partition: Partition = WHOLE) -> DataFile:
+    """A file of `partition` that a task has written, as the log will have it."""
     action: dict[str, Any] = {
-        "path": file.name,
-        "partitionValues": {},
+        "path": partition.below(file.name),
+        "partitionValues": dict(partition.values),
         "size": file.bytes,
         "modificationTime": file.modified,
         "dataChange": True,
