@@ -7,10 +7,11 @@ from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from adaptor.artifact import Adaptor, publish
+    from adaptor.artifact import Adaptor
     from adaptor.errors import AdaptorError
     from adaptor.fitting.pipeline import fit
     from adaptor.fitting.settings import FitSettings
+    from adaptor.release.versions import publish
 
     __version__: str
 
@@ -21,7 +22,7 @@ HOMES = {
     "AdaptorError": "adaptor.errors",
     "FitSettings": "adaptor.fitting.settings",
     "fit": "adaptor.fitting.pipeline",
-    "publish": "adaptor.artifact",
+    "publish": "adaptor.release.versions",
 }
 
 

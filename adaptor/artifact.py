@@ -7,7 +7,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import PurePosixPath
 from typing import Any, Literal
 
 import numpy as np
@@ -150,12 +149,17 @@ class Adaptor:
         fs.pipe_file(f"{root}/config.json", _json(config).encode())
 
     @classmethod
-    def load(cls, path: str) -> Adaptor:
+    def load(cls, path: str, *, for_table: str | None = None) -> Adaptor:
         """Read an artifact's folder, or the version that `current.json` in `path` names.
 
-        Raises `AdaptorError` when there is none, or when its weights are not those it was saved
-        with.
+        With `for_table`, the folder of a Delta table, it is the version that wrote the table, whichever is
+        current: queries that it encodes fit the rows there. Raises `AdaptorError` when there is none, or when
+        its weights are not those it was saved with.
         """
+        if for_table is not None:
+            from adaptor.release.table_stamp import fingerprint_of_table
+
+            path = f"{path.rstrip('/')}/{fingerprint_of_table(for_table)[0][:12]}"
         fs, root = open_folder(path)
         if fs.exists(f"{root}/current.json"):
             try:
@@ -190,20 +194,6 @@ class Adaptor:
         if loaded.fingerprint != config["fingerprint"]:
             raise AdaptorError(f"the weights at {path} are not those it was saved with; fit it again")
         return loaded
-
-
-def publish(adaptor: Adaptor, root: str, card: str = "") -> str:
-    """Save `adaptor` as a version under `root` and make it the current one; returns its folder.
-
-    Apply jobs and query services load `root` and get the version `current.json` names. Going
-    back is publishing an older version: `publish(Adaptor.load(old), root)`.
-    """
-    version = adaptor.fingerprint[:12]
-    path = f"{root.rstrip('/')}/{version}"
-    adaptor.save(path, card)
-    fs, folder = open_folder(root)
-    fs.pipe_file(str(PurePosixPath(folder) / "current.json"), _json({"version": version}).encode())
-    return path
 
 
 def _json(value: Mapping[str, Any]) -> str:

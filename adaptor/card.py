@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from adaptor.artifact import Adaptor
+from adaptor.metrics import MEANING, geometric_mean
 
 if TYPE_CHECKING:
     from adaptor.fitting.report import FitReport
@@ -18,7 +19,8 @@ def model_card(adaptor: Adaptor, report: FitReport) -> str:
     source, version = "arrays in memory", None
     if report.origin:
         source, version = report.origin.source, report.origin.source_version
-    truth = "as they are" if report.already_nested else "hubs corrected"
+    meaning = f"{report.metric}, {MEANING[report.metric]}" if report.metric in MEANING else report.metric
+    others = list(report.candidates[0].figures)[1:]
     lines = [
         "# Matryoshka adaptor",
         "",
@@ -31,16 +33,18 @@ def model_card(adaptor: Adaptor, report: FitReport) -> str:
         f"- chosen: {config['candidate']}, then fitted again on all {config['rows']} rows",
         f"- made with matryoshka-adaptor {importlib.metadata.version('matryoshka-adaptor')}",
         "",
-        f"Share of the 10 neighbours at full width, {truth}, that",
-        f"held-out {'queries' if report.held_out_side == 'query' else 'rows'} find again, and what ranks",
-        "the candidates: agreement, nDCG@10 over those dims, where nearer neighbours have higher grades.",
+        f"The fit was to keep {report.keep}: {meaning}.",
+        f"Held-out {'queries' if report.held_out_side == 'query' else 'rows'} ask; agreement, the geometric mean over "
+        "dims, ranks the candidates.",
         "",
-        f"| candidate | {' | '.join(dims)} | agreement |",
-        f"|---|{'---|' * (len(dims) + 1)}",
+        f"| candidate | {' | '.join([*dims, 'agreement', *others])} |",
+        f"|---|{'---|' * (len(dims) + 1 + len(others))}",
     ]
     for score in report.candidates:
-        values = [*(score.overlap[dim] for dim in adaptor.dims), score.agreement]
+        kept = score.figures[report.metric]
+        values = [*(kept[dim] for dim in adaptor.dims), score.agreement, *map(geometric_mean, score.others)]
         lines.append(f"| {score.candidate} | {' | '.join(f'{value:.4f}' for value in values)} |")
+    lines += [f"\n{name}: {MEANING[name]}; its mean over dims." for name in others]
     lines += [f"\nLeft out: {name}, {reason}." for name, reason in report.left_out.items()]
     if report.zero_prefixes:
         lines.append(f"\nBeware: {report.zero_prefixes.summary}.")
@@ -73,7 +77,7 @@ def _strata(dims: Sequence[int], report: FitReport) -> list[str]:
         f"|---|---|---|{'---|' * len(dims)}",
     ]
     for label, part in report.strata.items():
-        for name, overlap in part.overlap.items():
-            cells = " | ".join(f"{overlap[dim]:.4f}" for dim in dims)
+        for name, kept in part.kept.items():
+            cells = " | ".join(f"{kept[dim]:.4f}" for dim in dims)
             lines.append(f"| {label.replace('|', '')} | {part.held_out_rows} | {name} | {cells} |")
     return lines

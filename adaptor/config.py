@@ -47,6 +47,13 @@ class SampleSettings(Section):
     stratum: Name | None = None  # a column, such as language: as many rows of each, and each reported apart
 
 
+class ArtifactSettings(Section):
+    """The folder of the artifact's versions, and when a new one becomes current. A name alone is the folder."""
+
+    folder: Name
+    promote: Literal["by_hand", "always"] = "by_hand"  # always: a fit is current at once, no candidate
+
+
 class QueryLog(Section):
     """Queries to learn from, and judgments of some of them; never those an evaluation will use."""
 
@@ -125,7 +132,7 @@ class Config(Section):
     source: Source
     sample: SampleSettings
     dims: tuple[int, ...]
-    artifact: Name  # the folder of the artifact's versions
+    artifact: ArtifactSettings
     runs: Name  # the Delta table of all figures
     query_log: QueryLog | None = None
     fit: FitSettings = FitSettings()
@@ -138,6 +145,11 @@ class Config(Section):
         """The table that holds the nested columns."""
         assert self.apply is not None  # load_config has seen to it
         return self.source.table if self.apply.target == SAME else self.apply.target
+
+    @field_validator("artifact", mode="before")
+    @classmethod
+    def _artifact(cls, artifact: object) -> object:
+        return {"folder": artifact} if isinstance(artifact, str) else artifact
 
     @field_validator("dims")
     @classmethod

@@ -9,6 +9,14 @@ from numpy.typing import NDArray
 
 from adaptor.vectors import Float32
 
+RETRIEVAL, NEIGHBOURS = "retrieval@10", "neighbours@10"
+MEANING = {
+    RETRIEVAL: "of what full width finds once hubs are corrected for, the nearer the better: what queries should find",
+    NEIGHBOURS: "share of the 10 nearest at the original full width: for duplicates, clusters, graphs",
+}
+"""What needs no labels: the two figures by which fits choose and evaluations compare, each from 0 to 1."""
+
+TEMPERATURE = 0.02  # in cosine: a document this much further away than the nearest has a grade of 1/e
 SEARCH_BLOCK = 1024  # queries a matrix product: 1024 x 1,000,000 scores are 4 GB at most
 
 
@@ -36,6 +44,22 @@ def overlap(hits: NDArray[np.int64], original: NDArray[np.int64]) -> NDArray[np.
     return np.asarray(shared.mean(axis=1))
 
 
+def graded_overlap(hits: Mapping[str, float], reference: Mapping[str, float], k: int = 10) -> float:
+    """`retrieval@10` of one query: nDCG@k of `hits`, id -> score, by grades of what `reference` finds, id -> cosine.
+
+    The k nearest under the reference have the grades `exp((cosine - highest cosine) / TEMPERATURE)`, as in a fit.
+    """
+    expected = sorted(reference, key=lambda name: (-reference[name], name))[:k]
+    if not expected:
+        return 0.0
+    grades = np.exp((np.array([reference[name] for name in expected]) - reference[expected[0]]) / TEMPERATURE)
+    discount = 1 / np.log2(np.arange(2, 2 + len(expected)))
+    found = sorted(hits, key=lambda name: (-hits[name], name))[: len(expected)]
+    grade = dict(zip(expected, grades))
+    gained = sum(grade.get(name, 0.0) * worth for name, worth in zip(found, discount))
+    return float(gained / (grades @ discount))
+
+
 def judge(
     run: Mapping[str, Mapping[str, float]],
     judgments: Mapping[str, Mapping[str, int]],
@@ -54,6 +78,11 @@ def judge(
     for metric in ir_measures.iter_calc(parsed_measures, judgments, run):
         values[parsed[str(metric.measure)]][metric.query_id] = metric.value
     return values
+
+
+def geometric_mean(kept: dict[int, float]) -> float:
+    """One number for all dims in which each counts by its relative gain: short prefixes have most to win."""
+    return float(np.exp(np.mean(np.log(np.maximum(list(kept.values()), 1e-9)))))
 
 
 def paired_interval(values: NDArray[np.float64], against: NDArray[np.float64], seed: int = 0) -> tuple[float, float]:

@@ -73,10 +73,10 @@ def rows(
         started = time.perf_counter()
         adaptor = fit(union.corpus, dims=dims[:-1], strata=strata, **settings)
         winner, first = adaptor.config["candidate"], str(dims[0])
-        overlaps = [f"{name} {part['overlap'][winner][first]:.3f}" for name, part in adaptor.metrics["strata"].items()]
+        overlaps = [f"{name} {part['kept'][winner][first]:.3f}" for name, part in adaptor.metrics["strata"].items()]
         share = f", judgments {adaptor.config['supervised']:.0%}" if adaptor.config["supervised"] else ""
         seconds = f"{time.perf_counter() - started:.0f} s"
-        notes.append(f"{label}: {winner}{share} ({seconds}; held-out overlap at {first}: {', '.join(overlaps)})")
+        notes.append(f"{label}: {winner}{share} ({seconds}; kept of held-out rows at {first}: {', '.join(overlaps)})")
         return Sides(adaptor.corpus, adaptor.query)
 
     corpus, log = union.corpus, union.learn

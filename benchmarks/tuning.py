@@ -20,12 +20,12 @@ from scipy.stats import spearmanr
 
 from adaptor.fitting import closed_forms
 from adaptor.fitting.candidates import Candidate, Maker
-from adaptor.fitting.judge import geometric_mean
 from adaptor.fitting.pipeline import experiment_of
 from adaptor.fitting.sample import Sample, in_memory
 from adaptor.fitting.settings import FitSettings
 from adaptor.fitting.tuning import Experiment, Params, one_thread, params_of, require_optuna, suggested
 from adaptor.maps import Sides
+from adaptor.metrics import geometric_mean
 from adaptor.training.workers.local import LocalWorkers
 from adaptor.vectors import Float32, prefix
 from benchmarks import data_sets

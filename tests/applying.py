@@ -14,9 +14,9 @@ from pyspark.sql import Row, SparkSession
 from synthetic import clustered, embeddings_frame, rotation, save_delta, small_config, write_config
 
 from adaptor import Adaptor
-from adaptor.artifact import publish
 from adaptor.config import Config, load_config
 from adaptor.maps import Map
+from adaptor.release import publish
 from adaptor.spark.apply import Applied, apply_table
 from adaptor.spark.delta_log import DeltaLog
 

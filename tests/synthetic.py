@@ -81,7 +81,7 @@ def small_config(folder: Path, table: str, **changes: Any) -> dict[str, Any]:
         "dims": [4, 8, 16],
         "artifact": str(folder / "artifact"),
         "runs": str(folder / "runs"),
-        "fit": {"training": {"steps": 20}},
+        "fit": {"training": {"steps": 20}, "supervision": {"steps": 40}},
         "workers": {"batches": "arrow"},
         "apply": {"target": str(folder / "nested"), "carry": ["title"]},
         "evaluate": {"data_set": "synthetic"},

@@ -11,8 +11,8 @@ import pytest
 from synthetic import clustered, rotation
 
 from adaptor import Adaptor, AdaptorError
-from adaptor.artifact import publish
 from adaptor.maps import Map
+from adaptor.release import publish
 
 
 def fitted(seed: int = 0, **changes) -> Adaptor:
@@ -185,7 +185,10 @@ def test_publish_names_the_current_version_and_can_go_back(tmp_path):
     assert Adaptor.load(root).fingerprint == first.fingerprint
     publish(second, root)
     assert Adaptor.load(root).fingerprint == second.fingerprint
-    assert json.loads((tmp_path / "current.json").read_text()) == {"version": second.fingerprint[:12]}
+    assert json.loads((tmp_path / "current.json").read_text()) == {
+        "version": second.fingerprint[:12],
+        "history": [first.fingerprint[:12]],
+    }
     publish(Adaptor.load(older), root)
     assert Adaptor.load(root).fingerprint == first.fingerprint
     assert Adaptor.load(f"{root}/{second.fingerprint[:12]}").fingerprint == second.fingerprint

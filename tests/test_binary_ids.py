@@ -8,8 +8,8 @@ from applying import ADAPTOR
 from pyspark.sql import functions as F
 from synthetic import clustered, embeddings_frame, save_delta, small_config, write_config
 
-from adaptor.artifact import publish
 from adaptor.config import load_config
+from adaptor.release import publish
 from adaptor.spark.apply import apply_table
 from adaptor.spark.evaluate import evaluate_table
 from adaptor.spark.fit import fit_table
@@ -85,16 +85,16 @@ def test_the_three_jobs(spark, lake):
 
 def test_neighbours_of_each_stratum(spark, lake):
     settings = config(lake, "neighbours", sample={"stratum": "tenant"}, evaluate={"data_set": "uuids", "held_out": 40})
-    publish(ADAPTOR, settings.artifact)
+    publish(ADAPTOR, settings.artifact.folder)
     apply_table(spark, settings, quiet)
     evaluated = evaluate_table(spark, settings, quiet)
-    assert evaluated.value("original", 32) == 1.0
+    assert evaluated.value("original", 32, "neighbours@10") == 1.0
     assert evaluated.strata == tuple(sorted(uuid(name).hex().upper() for name in ("one", "two")))
 
 
 def test_a_row_that_changes_leaves_the_quarantine(spark, lake):
     settings = config(lake, "changing", apply={"mode": "incremental", "carry": []})
-    publish(ADAPTOR, settings.artifact)
+    publish(ADAPTOR, settings.artifact.folder)
     apply_table(spark, settings, quiet)
     docs = f"delta.`{lake / 'docs'}`"
     spark.sql(f"UPDATE {docs} SET embedding = array_repeat(CAST(1 AS FLOAT), 32) WHERE id = X'{uuid('null').hex()}'")

@@ -10,8 +10,8 @@ from pyspark.sql import functions as F
 from synthetic import embeddings_frame, rotation, save_delta
 
 from adaptor import Adaptor, AdaptorError
-from adaptor.artifact import publish
 from adaptor.maps import Map
+from adaptor.release import publish
 from adaptor.spark.apply import merge
 
 MODES = ["incremental", "stream"]

@@ -18,9 +18,9 @@ from processes import committed, executors, running, workers
 from synthetic import clustered, embeddings_frame, rotation, save_delta, small_config, write_config
 
 from adaptor import Adaptor, AdaptorError
-from adaptor.artifact import publish
 from adaptor.config import load_config
 from adaptor.maps import Map
+from adaptor.release import publish
 from adaptor.spark.apply import apply_table
 from adaptor.spark.delta_log import DeltaLog
 

@@ -52,19 +52,21 @@ def test_the_same_fit_has_the_same_fingerprint(fitted):
 
 
 def test_every_candidate_is_scored(fitted):
-    scores = {score["candidate"]: score["overlap"] for score in fitted.metrics["candidates"]}
+    scores = {score["candidate"]: score["figures"] for score in fitted.metrics["candidates"]}
     assert set(scores) | set(fitted.metrics["left_out"]) == set(FAST.candidates)
     assert set(fitted.metrics["left_out"]) == {"query_aware_svd"}
     agreements = {score["candidate"]: score["agreement"] for score in fitted.metrics["candidates"]}
     assert agreements[fitted.config["candidate"]] == max(agreements.values())
-    assert all(0 <= value <= 1 for overlap in scores.values() for value in overlap.values())
+    for figures in scores.values():
+        assert list(figures) == ["retrieval@10", "neighbours@10"]
+        assert all(0 <= value <= 1 for by_dim in figures.values() for value in by_dim.values())
     assert fitted.metrics["held_out_rows"] == 30
 
 
 def test_a_nested_embedder_is_left_as_it_is():
     x = nested(300)
     result = adaptor.fit(x, dims=[8], settings=FAST)
-    scores = {score["candidate"]: score["overlap"]["8"] for score in result.metrics["candidates"]}
+    scores = {score["candidate"]: score["figures"]["neighbours@10"]["8"] for score in result.metrics["candidates"]}
     assert result.metrics["already_nested"]
     assert scores["truncation"] == 1.0
     assert scores["svd"] < 1.0

@@ -13,8 +13,8 @@ import pytest
 from synthetic import SMALL_SPARK, clustered, embeddings_frame, rotation, save_delta, small_config, write_config
 
 from adaptor import Adaptor
-from adaptor.artifact import publish
 from adaptor.maps import Map
+from adaptor.release import publish
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
@@ -111,13 +111,14 @@ def test_the_three_jobs_in_a_row(lake, config, submit, tmp_path):
 
     apply = submit("apply", "--config", path)
     assert (apply.code, apply.said) == (0, []), apply.out
-    assert f"200 written from {lake.docs} at version 0" in apply.out
+    assert f"200 inserted, 0 updated, 0 deleted, from {lake.docs} at version 0" in apply.out
     assert "1 rows: infinite" in apply.out
     assert f"fingerprint  {fingerprint}" in apply.out
 
     evaluate = submit("evaluate", "--config", path)
     assert (evaluate.code, evaluate.said) == (0, []), evaluate.out
-    assert "overlap@10: 1.0000 at full width 32, 128 bytes a row" in evaluate.out
+    assert re.search(r"retrieval@10: 0\.\d{4} at full width 32, 128 bytes a row", evaluate.out), evaluate.out
+    assert re.search(r"^By retrieval@10 the adaptor is .* SVD at ", evaluate.out, re.MULTILINE), evaluate.out
 
     again = submit("apply", "--config", path)
     assert (again.code, again.said) == (0, []), again.out

@@ -68,7 +68,7 @@ def lake(spark, tmp_path_factory):
 
 
 def test_fit_publishes_what_it_fitted(lake):
-    loaded = Adaptor.load(lake.config.artifact)
+    loaded = Adaptor.load(lake.config.artifact.folder)
     assert loaded.fingerprint == lake.fitted.adaptor.fingerprint
     assert Path(lake.fitted.path).name == loaded.fingerprint[:12]
     assert (loaded.width, loaded.dims) == (32, DIMS)
@@ -81,7 +81,7 @@ def test_the_model_card_names_source_and_candidates(lake):
     card = (Path(lake.fitted.path) / "README.md").read_text()
     assert f"`{lake.config.source.table}`, version 0" in card
     for score in lake.fitted.adaptor.metrics["candidates"]:
-        assert f"| {score['candidate']} | {score['overlap']['4']:.4f} |" in card
+        assert f"| {score['candidate']} | {score['figures']['retrieval@10']['4']:.4f} |" in card
 
 
 def test_fit_leaves_no_sample_behind(lake):
@@ -286,15 +286,16 @@ def test_a_pinned_version_gives_the_same_artifact_and_rows_after_an_update(lake)
 def test_evaluate_measures_neighbours_that_are_found_again(lake):
     """All 300 good rows are asked for: the figures can be worked out in NumPy."""
     evaluated = lake.evaluated
-    assert (evaluated.metric, evaluated.width, evaluated.dims) == ("overlap@10", 32, DIMS)
-    assert evaluated.value("original", 32) == 1.0
+    assert (evaluated.metric, evaluated.beside) == ("retrieval@10", "neighbours@10")
+    assert (evaluated.width, evaluated.dims) == (32, DIMS)
+    assert evaluated.value("original", 32, "neighbours@10") == 1.0
     itself, unit = np.arange(ROWS), normalise(X)
     original = nearest(unit, unit, 10, skip=itself)
     for dim in DIMS:
         adapted, cut = lake.fitted.adaptor.encode(X, dim=dim), prefix(X, dim)
         expected = [overlap(nearest(y, y, 10, skip=itself), original).mean() for y in (adapted, cut)]
-        assert evaluated.value("adaptor", dim) == pytest.approx(expected[0], abs=1e-3)
-        assert evaluated.value("truncation", dim) == pytest.approx(expected[1], abs=1e-3)
+        assert evaluated.value("adaptor", dim, "neighbours@10") == pytest.approx(expected[0], abs=1e-3)
+        assert evaluated.value("truncation", dim, "neighbours@10") == pytest.approx(expected[1], abs=1e-3)
         low, high = evaluated.intervals[None, dim]
         assert low <= evaluated.value("adaptor", dim) - evaluated.value("svd", dim) <= high
 
@@ -327,7 +328,7 @@ def test_evaluate_with_queries_and_judgments(lake):
 def test_evaluate_refuses_the_columns_of_another_artifact(lake):
     config = lake.again("stale", artifact=str(lake.folder / "stale" / "artifact"), sample={"seed": 5})
     fit_table(lake.spark, config, quiet)
-    mixed = lake.again("stale", artifact=config.artifact, apply={"target": lake.config.apply.target})
+    mixed = lake.again("stale", artifact=config.artifact.folder, apply={"target": lake.config.apply.target})
     with pytest.raises(
         AdaptorError, match=r"was written by artifact .* now holds .*; run jobs/apply.py with --set apply.rebuild=true"
     ):
@@ -341,17 +342,22 @@ def test_evaluate_without_a_target(lake):
 
 def test_one_held_out_row_is_enough(lake):
     config = lake.again("few", apply={"target": lake.config.apply.target}, evaluate={"held_out": 1})
-    assert evaluate_table(lake.spark, config, quiet).value("original", 32) == 1.0
+    assert evaluate_table(lake.spark, config, quiet).value("original", 32, "neighbours@10") == 1.0
 
 
 def test_every_figure_is_in_the_runs_table(lake):
     table = TableRef(lake.config.runs).read(lake.spark)
     assert [(field.name, field.dataType) for field in table.schema] == [(f.name, f.dataType) for f in SCHEMA]
     fits = lake.runs("fit")
-    scores = {score["candidate"]: score["overlap"] for score in lake.fitted.adaptor.metrics["candidates"]}
+    scores = {score["candidate"]: score["figures"] for score in lake.fitted.adaptor.metrics["candidates"]}
     first = min(fits, key=lambda row: row.started_at).run_id
-    values = {(row.candidate, row.dim): row.value for row in fits if row.run_id == first}
-    assert values == {(name, int(dim)): value for name, overlap in scores.items() for dim, value in overlap.items()}
+    values = {(row.candidate, row.metric, row.dim): row.value for row in fits if row.run_id == first}
+    assert values == {
+        (name, metric, int(dim)): value
+        for name, figures in scores.items()
+        for metric, by_dim in figures.items()
+        for dim, value in by_dim.items()
+    }
     applied = min(lake.runs("apply"), key=lambda row: row.started_at).run_id
     figures = {(row.dim, row.metric): row.value for row in lake.runs("apply") if row.run_id == applied}
     assert figures == {(dim, "rows_written"): ROWS for dim in DIMS} | {(32, "rows_set_aside"): 3}

@@ -21,7 +21,10 @@ def test_json_and_back():
     report = FitReport.from_json(metrics)
     assert report.to_json() == metrics
     assert {score.candidate for score in report.candidates} == {"truncation", "svd"}
-    assert set(report.candidates[0].overlap) == {4, 8}
+    assert {name: set(values) for name, values in report.candidates[0].figures.items()} == {
+        "retrieval@10": {4, 8},
+        "neighbours@10": {4, 8},
+    }
     assert sum(part.held_out_rows for part in report.strata.values()) == report.held_out_rows
 
 
@@ -33,14 +36,16 @@ def test_the_origin_of_a_job_stands_beside_the_figures():
     assert {**metrics, **vars(origin)} == report.to_json()
 
 
-def test_an_older_artifact_says_mean_for_agreement():
+def test_an_older_artifact_says_mean_for_agreement_and_has_one_figure():
     artifact = fitted()
     older = json.loads(json.dumps(artifact.metrics))
     agreements = [score["agreement"] for score in older["candidates"]]
     for score in older["candidates"]:
         score["mean"] = score.pop("agreement")
-    for name in ("tuning", "supervised", "strata", "zero_prefixes"):
+        score["overlap"] = score.pop("figures")["neighbours@10"]
+    for name in ("tuning", "supervised", "strata", "zero_prefixes", "keep"):
         del older[name]
     report = FitReport.from_json(older)
+    assert report.metric == "overlap@10"
     assert [score.agreement for score in report.candidates] == agreements
     assert f"{agreements[0]:.4f} |" in model_card(artifact, report)

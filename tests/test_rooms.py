@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "adaptor"
-ROOMS = ("core", "encode", "fitting", "training", "config", "spark", "console")
+ROOMS = ("core", "release", "encode", "fitting", "training", "config", "spark", "console")
 """In this order: a room imports from itself and from those before it."""
 INSIDE_FUNCTIONS = {
+    ("core", "release"): "which version wrote a table: only load(for_table=...) asks",
     ("core", "encode"): "Arrow is an extra: adaptor.inputs looks at Arrow arrays only where it gets some",
     ("fitting", "training"): "torch is an extra: what is not trained needs none",
 }

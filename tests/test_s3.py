@@ -84,7 +84,7 @@ def test_the_three_jobs(spark, store, tmp_path):
     assert "200 written" in submit("apply", store.conf, *changes)
     elsewhere = ("apply.engine=direct", "apply.target=s3a://bucket/direct", "apply.quarantine=s3a://bucket/direct_bad")
     assert "200 written" in submit("apply", store.conf, *changes, *elsewhere)
-    assert "overlap@10" in submit("evaluate", store.conf, *changes)
+    assert "retrieval@10" in submit("evaluate", store.conf, *changes)
 
     adaptor = Adaptor.load("s3://bucket/matryoshka/artifact")
     assert Adaptor.load("s3a://bucket/matryoshka/artifact").fingerprint == adaptor.fingerprint

@@ -8,8 +8,8 @@ from applying import ADAPTOR
 from synthetic import clustered, embeddings_frame
 
 from adaptor import Adaptor, AdaptorError
-from adaptor.artifact import publish
 from adaptor.config import SampleSettings
+from adaptor.release import publish
 from adaptor.spark.sampling import materialise
 from adaptor.storage import as_url, open_folder, remove_folder
 from adaptor.training.batches import gather

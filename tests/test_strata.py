@@ -130,10 +130,10 @@ def test_a_fit_in_memory_reports_each_stratum():
     assert {name: part["held_out_rows"] for name, part in strata.items()} == {"en": 25, "es": 10, "de": 4, "(null)": 1}
     assert result.metrics["held_out_rows"] == 40
     winner = result.config["candidate"]
-    whole = {score["candidate"]: score["overlap"] for score in result.metrics["candidates"]}
+    whole = {score["candidate"]: score["figures"]["retrieval@10"] for score in result.metrics["candidates"]}
     for name in {winner, "svd", "truncation"}:
         for dim in ("4", "8"):
-            parts = [part["held_out_rows"] * part["overlap"][name][dim] for part in strata.values()]
+            parts = [part["held_out_rows"] * part["kept"][name][dim] for part in strata.values()]
             assert sum(parts) / 40 == pytest.approx(whole[name][dim])
     assert adaptor.fit(X, dims=[4, 8], settings=CLOSED).metrics["strata"] == {}
 
@@ -145,7 +145,7 @@ def test_a_fit_with_queries_reports_strata_of_rows():
     )
     assert result.metrics["held_out_side"] == "query"
     for part in result.metrics["strata"].values():
-        assert set(part["overlap"]) == {"truncation", "svd", "query_aware_svd"}
+        assert set(part["kept"]) == {"truncation", "svd", "query_aware_svd"}
     assert sum(part["held_out_rows"] for part in result.metrics["strata"].values()) == 40
 
 
@@ -158,7 +158,7 @@ def test_a_stratum_with_its_own_neighbours_is_told_apart():
         np.concatenate([kept, lost]), dims=[8], settings=CLOSED, strata=["kept"] * 200 + ["lost"] * 200
     )
     parts = result.metrics["strata"]
-    kept_of, lost_of = (parts[label]["overlap"]["truncation"]["8"] for label in ("kept", "lost"))
+    kept_of, lost_of = (parts[label]["kept"]["truncation"]["8"] for label in ("kept", "lost"))
     assert kept_of > lost_of + 0.3
 
 
@@ -190,7 +190,7 @@ def lake(spark, docs, tmp_path_factory):
 
 
 def recorded(spark, config, job: str) -> dict[tuple[str, str, int], float]:
-    rows = TableRef(config.runs).read(spark).where(F.col("job") == job).collect()
+    rows = TableRef(config.runs).read(spark).where(F.col("job") == job).where("metric = 'retrieval@10'").collect()
     return {(row.data_set, row.candidate, row.dim): row.value for row in rows}
 
 
@@ -209,16 +209,17 @@ def test_the_fit_job_reports_each_stratum(spark, lake):
     card, said = (Path(fitted.path) / "README.md").read_text(), shown(fitted, print_fitted)
     runs = recorded(spark, config, "fit")
     for label, part in strata.items():
-        assert set(part["overlap"]) == {fitted.adaptor.config["candidate"], "svd", "truncation"}
-        for name, overlap in part["overlap"].items():
-            cells = [f"{overlap[str(dim)]:.4f}" for dim in (4, 8, 16)]
+        best = sorted(fitted.report.candidates, key=lambda score: -score.agreement)[:2]  # the runner-up too
+        assert set(part["kept"]) == {"svd", "truncation", *(score.candidate for score in best)}
+        for name, kept in part["kept"].items():
+            cells = [f"{kept[str(dim)]:.4f}" for dim in (4, 8, 16)]
             assert f"| {label} | {part['held_out_rows']} | {name} | {' | '.join(cells)} |" in card
             assert any(
                 [label, name, *cells] == [w for w in _words(line) if w != str(part["held_out_rows"])]
                 for line in said.splitlines()
             )
             for dim in (4, 8, 16):
-                assert runs[f"synthetic/{label}", name, dim] == overlap[str(dim)]
+                assert runs[f"synthetic/{label}", name, dim] == kept[str(dim)]
 
 
 def _words(line: str) -> list[str]:
@@ -242,7 +243,8 @@ def test_evaluate_reports_held_out_rows_of_each_stratum(spark, lake):
         low, high = evaluated.intervals[label, 4]
         gain = evaluated.value("adaptor", 4, stratum=label) - evaluated.value("svd", 4, stratum=label)
         assert low - 1e-9 <= gain <= high + 1e-9
-        assert f"overlap@10 of stratum {label}: 1.0000 at full width 32" in shown(evaluated, print_evaluated)
+        full = evaluated.value("original", 32, stratum=label)
+        assert f"retrieval@10 of stratum {label}: {full:.4f} at full width 32" in shown(evaluated, print_evaluated)
 
 
 def test_evaluate_reports_strata_of_queries_where_their_table_has_them(spark, lake):

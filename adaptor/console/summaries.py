@@ -9,28 +9,34 @@ from rich.markup import escape
 from rich.table import Table
 
 from adaptor.console.app import console
+from adaptor.metrics import MEANING, geometric_mean
 
 if TYPE_CHECKING:
     from adaptor.fitting.report import FitReport
+    from adaptor.release import Versions
     from adaptor.spark.apply import Applied, Plan
+    from adaptor.spark.compare import Comparison
     from adaptor.spark.evaluate import Evaluated
     from adaptor.spark.fit import Fitted
+    from adaptor.spark.release import Release
 
 
 def print_fitted(fitted: Fitted) -> None:
-    """Every candidate's held-out overlap, what won, and where it lies."""
+    """What every candidate keeps of what held-out rows should find, what won, and where it lies."""
     adaptor, report = fitted.adaptor, fitted.report
-    table = Table(
-        title="Held-out rows: share of the 10 neighbours at full width, hubs corrected, that are found again",
-        title_justify="left",
-    )
+    who = "queries" if report.held_out_side == "query" else "rows"
+    others = list(report.candidates[0].figures)[1:]
+    table = Table(title=f"Held-out {who}, fit.keep={report.keep}: {report.metric} at each dim", title_justify="left")
     table.add_column("candidate")
-    for dim in [*map(str, adaptor.dims), "agreement", "seconds"]:
+    for dim in [*map(str, adaptor.dims), "agreement", *others, "seconds"]:
         table.add_column(dim, justify="right")
     for score in report.candidates:
-        values = [*(score.overlap[dim] for dim in adaptor.dims), score.agreement]
+        kept = score.figures[report.metric]
+        values = [*(kept[dim] for dim in adaptor.dims), score.agreement, *map(geometric_mean, score.others)]
         table.add_row(score.candidate, *(f"{value:.4f}" for value in values), f"{score.seconds:.1f}")
     console.print(table)
+    for metric in (report.metric, *others):
+        console.print(f"{metric:12} {MEANING[metric]}")
     if report.strata:
         console.print(_strata_fitted(adaptor.dims, report))
     winner = adaptor.config["candidate"]
@@ -43,21 +49,24 @@ def print_fitted(fitted: Fitted) -> None:
     if winner not in ("trained", "tuned", "paper"):
         console.print(f"No trained map beat {winner} on held-out rows, so {winner} ships.")
     console.print(f"artifact     {fitted.path}   ({winner}, fingerprint {adaptor.fingerprint[:12]})")
+    if fitted.is_candidate:
+        console.print("candidate    another version is current: `adaptor compare`, then `adaptor promote`")
     console.print(f"source       {fitted.source}, {sum(fitted.bad_rows.values())} bad rows set aside")
     console.print(f"took         {fitted.seconds:.0f} s")
 
 
 def _strata_fitted(dims: tuple[int, ...], report: FitReport) -> Table:
-    """What the winner, SVD and truncation keep of each stratum."""
-    table = Table(title="Held-out rows of each stratum, among rows of all strata", title_justify="left")
+    """What the winner, the runner-up, SVD and truncation keep of each stratum."""
+    title = f"Held-out rows of each stratum, among rows of all strata: {report.metric}"
+    table = Table(title=title, title_justify="left")
     table.add_column("stratum")
     table.add_column("rows", justify="right")
     table.add_column("candidate")
     for dim in dims:
         table.add_column(str(dim), justify="right")
     for label, part in report.strata.items():
-        for name, overlap in part.overlap.items():
-            cells = (f"{overlap[dim]:.4f}" for dim in dims)
+        for name, kept in part.kept.items():
+            cells = (f"{kept[dim]:.4f}" for dim in dims)
             table.add_row(escape(label), str(part.held_out_rows), name, *cells)
     return table
 
@@ -108,6 +117,9 @@ def print_evaluated(evaluated: Evaluated) -> None:
     console.print(_kept(evaluated, None))
     for label in evaluated.strata:
         console.print(_kept(evaluated, label))
+    console.print(evaluated.verdict())
+    for metric in filter(None, (evaluated.metric if evaluated.beside else None, evaluated.beside)):
+        console.print(f"{metric:12} {MEANING[metric]}")
     console.print(f"adaptor      {evaluated.candidate}, searched in the columns that apply wrote")
     console.print(f"took         {evaluated.seconds:.0f} s")
 
@@ -119,7 +131,9 @@ def _kept(evaluated: Evaluated, stratum: str | None) -> Table:
         title=f"{evaluated.metric}{of}: {full:.4f} at full width {evaluated.width}, {4 * evaluated.width} bytes a row",
         title_justify="left",
     )
-    for name in ("dim", "truncation", "svd", "adaptor", "retention", "gain over svd, 95 % interval", "bytes a row"):
+    beside = [f"{name} {evaluated.beside}" for name in ("svd", "adaptor")] if evaluated.beside else []
+    columns = ("dim", "truncation", "svd", "adaptor", "retention", "gain over svd, 95 % interval", *beside)
+    for name in (*columns, "bytes a row"):
         table.add_column(name, justify="right")
     for dim in evaluated.dims:
         values = [evaluated.value(name, dim, stratum=stratum) for name in ("truncation", "svd", "adaptor")]
@@ -129,6 +143,49 @@ def _kept(evaluated: Evaluated, stratum: str | None) -> Table:
             *(f"{value:.4f}" for value in values),
             f"{values[-1] / full:.1%}" if full else "-",
             f"{values[-1] - values[-2]:+.4f} [{low:+.4f}, {high:+.4f}]",
+            *(
+                f"{evaluated.value(name, dim, evaluated.beside, stratum):.4f}"
+                for name in ("svd", "adaptor")
+                if evaluated.beside
+            ),
             str(evaluated.stored_bytes(dim)),
         )
     return table
+
+
+def print_versions(versions: Versions) -> None:
+    """Every version, and what it is at the moment."""
+    table = Table(title=f"Versions in {versions.root}", title_justify="left")
+    for name in ("version", "state", "candidate", "rows", "dims", "fitted at"):
+        table.add_column(name)
+    for version in versions.all():
+        config, metrics = version.adaptor.config, version.adaptor.metrics
+        dims = "+".join(map(str, version.adaptor.dims))
+        made_of = (str(config.get(key, "-")) for key in ("candidate", "rows"))
+        table.add_row(version.name, version.state, *made_of, dims, str(metrics.get("started_at", "-")))
+    console.print(table)
+
+
+def print_comparison(comparison: Comparison) -> None:
+    """The current version and the other one at each dim, with the interval of the difference, and a sentence."""
+    table = Table(
+        title=f"{comparison.metric}: {comparison.full:.4f} at full width; {comparison.queries:,} ask among "
+        f"{comparison.rows:,} rows",
+        title_justify="left",
+    )
+    current, other = f"{comparison.current} (current)", comparison.other
+    for name in ("dim", "svd", current, other, "difference, 95 % interval"):
+        table.add_column(name, justify="right")
+    for dim, (low, high) in comparison.intervals.items():
+        values = [comparison.values[name][dim] for name in ("svd", comparison.current, comparison.other)]
+        cells = (f"{value:.4f}" for value in values)
+        table.add_row(str(dim), *cells, f"{values[2] - values[1]:+.4f} [{low:+.4f}, {high:+.4f}]")
+    console.print(table)
+    console.print(comparison.verdict())
+
+
+def print_release(release: Release) -> None:
+    """What is current now."""
+    if release.applied:
+        print_applied(release.applied)
+    console.print(f"current      {release.version}, instead of {release.instead_of}")

@@ -69,6 +69,8 @@ class Maker:
     def refuses(self, name: CandidateName) -> str | None:
         """Why this candidate can't be made from this sample, in half a sentence."""
         rows, width = self.fold.rows.shape
+        if name in ("tempered_svd", "query_aware_svd") and self.settings.keep == "neighbours":
+            return "it corrects hubs, and fit.keep=neighbours asks for the neighbours as they are"
         if name == "query_aware_svd" and self.queries is None:
             return f"there is no log of at least {LEAST_QUERIES} queries; svd stands in"
         if name == "trained" and self.queries is not None and len(self.queries) < LEAST_TRAINING_QUERIES:
@@ -152,6 +154,8 @@ class Maker:
     @cached_property
     def strength(self) -> float:
         """How strongly the directions that all rows share are damped: see `closed_forms.temper`."""
+        if self.settings.keep == "neighbours":
+            return 0.0
         return closed_forms.damping(self.fold.rows) if self.damping is None else self.damping
 
     def _tempered(self, sides: Sides) -> Sides:

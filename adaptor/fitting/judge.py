@@ -4,27 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from adaptor import metrics
 from adaptor.artifact import Side
 from adaptor.maps import Sides
-from adaptor.metrics import nearest
+from adaptor.metrics import TEMPERATURE, geometric_mean, nearest
 from adaptor.vectors import Float32, prefix
 
 if TYPE_CHECKING:
     from adaptor.training.workers import Collective
 
 NEIGHBOURS = 10
-TEMPERATURE = 0.02  # in cosine: a document this much further away than the nearest has a grade of 1/e
 LEVEL = 1e-6  # cosines this near are level: where in a product equal rows stand decides their last bits
 
 
 @dataclass(frozen=True)
 class Judge:
     """Held-out rows `(h, D)` of one side, and the corpus rows `(h, 10)` they ought to find."""
+
+    metric: ClassVar[str] = metrics.NEIGHBOURS
 
     rows: Float32
     side: Side
@@ -98,6 +100,8 @@ class GradedJudge(Judge):
     the reference. Where a corpus is small, or has one right answer, the tenth neighbour says little.
     """
 
+    metric: ClassVar[str] = metrics.RETRIEVAL
+
     grades: Float32
 
     @classmethod
@@ -120,10 +124,19 @@ class GradedJudge(Judge):
 
 @dataclass(frozen=True)
 class Standard:
-    """By what candidates are measured: who judges them, and whether the embedder was nested already."""
+    """By what candidates are measured: who judges them, and whether the embedder was nested already.
+
+    `judge` decides, by the figure that `fit.keep` asks for; what `other` says stands beside it.
+    """
 
     judge: Judge
     nested: bool
+    other: Judge | None = None
+
+    def figures(self, sides: Sides, corpus: Float32) -> dict[str, dict[int, float]]:
+        """Metric -> dim -> what is kept, that of the judge who decides first."""
+        judges = (self.judge,) if self.other is None else (self.judge, self.other)
+        return {judge.metric: judge.kept(sides, corpus) for judge in judges}
 
 
 def agreement(above: NDArray[np.int64], level: NDArray[np.int64], grades: Float32) -> float:
@@ -141,8 +154,3 @@ def agreement(above: NDArray[np.int64], level: NDArray[np.int64], grades: Float3
 def _prefixes(sides: Sides, rows: Float32, side: Side, corpus: Float32, dim: int) -> tuple[Float32, Float32]:
     side_map = sides.query if side == "query" else sides.corpus
     return prefix(side_map(rows, dim), dim), prefix(sides.corpus(corpus, dim), dim)
-
-
-def geometric_mean(kept: dict[int, float]) -> float:
-    """One number for all dims in which each counts by its relative gain: short prefixes have most to win."""
-    return float(np.exp(np.mean(np.log(np.maximum(list(kept.values()), 1e-9)))))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,15 +14,17 @@ import numpy.typing as npt
 from adaptor.artifact import Adaptor
 from adaptor.codecs import Int8Codec
 from adaptor.errors import AdaptorError
-from adaptor.fitting.candidates import Candidate, Maker, say_nothing, split_queries
-from adaptor.fitting.judge import NEIGHBOURS, GradedJudge, Judge, Standard, geometric_mean
+from adaptor.fitting.candidates import Maker, say_nothing, split_queries
+from adaptor.fitting.contest import Contest, below_svd
+from adaptor.fitting.judge import NEIGHBOURS, GradedJudge, Judge, Standard
 from adaptor.fitting.report import FitReport, Score, StratumScore, SupervisionGain, ZeroPrefixes
 from adaptor.fitting.sample import Judgments, Sample, graded, in_memory
 from adaptor.fitting.settings import CandidateName, FitSettings
-from adaptor.fitting.strata import as_labels, hold_out, overlap_by_stratum
+from adaptor.fitting.strata import as_labels, hold_out, kept_by_stratum
 from adaptor.fitting.supervision import LEAST_LABELLED, choose_share
 from adaptor.fitting.tuning import Experiment, Trials, Tuned, in_turn, search
 from adaptor.maps import Sides
+from adaptor.metrics import geometric_mean
 from adaptor.vectors import Float32, as_embeddings, check_dims
 
 if TYPE_CHECKING:
@@ -91,6 +93,7 @@ def fit_sample(  # noqa: PLR0913 - what `fit` takes, and where things run
     """
     dims = check_dims(dims, sample.whole.rows.shape[1])
     _require_enough(sample, settings)
+    sample = _asking(sample, settings, report)
     log, held_queries = split_queries(sample.queries, seed)
     maker = Maker(sample.train, log, dims, settings, seed, workers or _this_process(), report=report)
     standard = choose_standard(sample, maker, held_queries)
@@ -98,7 +101,6 @@ def fit_sample(  # noqa: PLR0913 - what `fit` takes, and where things run
         report("truncation keeps more neighbours than SVD: this embedder is nested already, its order is kept")
     contest = _compete(maker, standard, sample, trials)
     winner = contest.winner
-    strata = _by_stratum(sample, maker, standard.judge, winner, contest.candidates[winner].sides)
 
     everything = sample.queries if log is not None else None
     chosen = replace(maker, settings=contest.settings[winner], damping=maker.strength)
@@ -116,9 +118,10 @@ def fit_sample(  # noqa: PLR0913 - what `fit` takes, and where things run
         already_nested=standard.nested,
         candidates=contest.scores,
         left_out=contest.left_out,
+        keep=settings.keep,
         supervised=gain,
         tuning=contest.tuned.report if contest.tuned else None,
-        strata=strata,
+        strata=_by_stratum(sample, maker, standard.judge, contest),
         zero_prefixes=zero,
     )
     config = {
@@ -135,26 +138,18 @@ def fit_sample(  # noqa: PLR0913 - what `fit` takes, and where things run
     return Adaptor(sides.corpus, dims, sides.own_query, config, measured.to_json(), scales), measured
 
 
+def _asking(sample: Sample, settings: FitSettings, report: Callable[[str], None]) -> Sample:
+    """The sample without its queries, where they are no witness of what is to be kept."""
+    if settings.keep == "retrieval" or sample.queries is None:
+        return sample
+    report("query log: left out, fit.keep=neighbours asks with rows alone")
+    return replace(sample, queries=None, judgments={})
+
+
 def _this_process() -> Workers:
     from adaptor.training.workers.local import LocalWorkers  # training is an extra
 
     return LocalWorkers()
-
-
-@dataclass(frozen=True)
-class Contest:
-    """What each candidate reached, how it can be made again, and with which settings."""
-
-    scores: list[Score]
-    candidates: dict[str, Candidate]
-    settings: dict[str, FitSettings]
-    left_out: dict[str, str]
-    tuned: Tuned | None
-
-    @property
-    def winner(self) -> str:
-        """The first of those with the highest agreement."""
-        return max(self.scores, key=lambda score: score.agreement).candidate
 
 
 def _compete(maker: Maker, standard: Standard, sample: Sample, trials: Trials) -> Contest:
@@ -174,15 +169,17 @@ def _compete(maker: Maker, standard: Standard, sample: Sample, trials: Trials) -
             continue
         started = time.perf_counter()
         candidate = by.make(_kind(name), standard)
-        overlap = standard.judge.overlap(candidate.sides, corpus)
-        agreement = geometric_mean(standard.judge.kept(candidate.sides, corpus))
-        score = Score(name, overlap, agreement, time.perf_counter() - started)
+        figures = standard.figures(candidate.sides, corpus)
+        agreement = geometric_mean(figures[standard.judge.metric])
+        score = Score(name, figures, agreement, time.perf_counter() - started)
         contest.scores.append(score)
         contest.candidates[name], contest.settings[name] = candidate, by.settings
         maker.report(f"{name}: agreement {agreement:.4f} on held-out rows, {score.seconds:.1f} s")
     if not contest.scores:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in contest.left_out.items())
         raise AdaptorError(f"no candidate is left: {reasons}")
+    if maker.settings.keep == "neighbours":
+        contest.left_out.update(below_svd(contest.scores, standard.judge.kept(maker.closed("svd"), corpus)))
     return contest
 
 
@@ -230,14 +227,15 @@ def experiment_of(maker: Maker, sample: Sample) -> Experiment | str:
     return Experiment(replace(inner, closed_forms={}), standard, maker.workers.size)
 
 
-def _by_stratum(sample: Sample, maker: Maker, judge: Judge, winner: str, sides: Sides) -> dict[str, StratumScore]:
-    """What the winner, SVD and truncation keep of each stratum's held-out rows; nothing where there are no strata."""
+def _by_stratum(sample: Sample, maker: Maker, judge: Judge, contest: Contest) -> dict[str, StratumScore]:
+    """What truncation, SVD, the runner-up and the winner keep of each stratum's held-out rows, if there are strata."""
     if sample.strata is None:
         return {}
     if judge.side == "query":  # strata are those of rows, so rows judge here
         judge = choose_standard(sample, replace(maker, queries=None), None).judge
-    candidates = {"truncation": maker.closed("truncation"), "svd": maker.closed("svd"), winner: sides}
-    return overlap_by_stratum(judge, sample.strata, candidates, sample.train.rows)
+    candidates = {"truncation": maker.closed("truncation"), "svd": maker.closed("svd")}
+    candidates |= {name: contest.candidates[name].sides for name in reversed(contest.ranking[:2])}
+    return kept_by_stratum(judge, sample.strata, candidates, sample.train.rows)
 
 
 def choose_standard(sample: Sample, maker: Maker, held_queries: Float32 | None) -> Standard:
@@ -255,10 +253,12 @@ def choose_standard(sample: Sample, maker: Maker, held_queries: Float32 | None) 
     def kept(sides: Sides) -> float:
         return geometric_mean(original.overlap(sides, corpus))
 
-    if kept(plain) >= kept(rotated):
-        return Standard(GradedJudge.of(plain, rows, side, corpus, maker.dims), nested=True)  # type: ignore[arg-type]
+    nested = kept(plain) >= kept(rotated)
+    if maker.settings.keep == "neighbours":
+        return Standard(original, nested)
     corrected = maker.closed("tempered_svd" if maker.queries is None else "query_aware_svd")
-    return Standard(GradedJudge.of(corrected, rows, side, corpus, maker.dims), nested=False)  # type: ignore[arg-type]
+    reference = plain if nested else corrected
+    return Standard(GradedJudge.of(reference, rows, side, corpus, maker.dims), nested, original)  # type: ignore[arg-type]
 
 
 def _supervise(maker: Maker, start: Sides, sample: Sample) -> tuple[Sides, SupervisionGain | None]:

@@ -9,12 +9,14 @@ from typing import Any, TypeVar
 import numpy as np
 
 from adaptor.artifact import Side
+from adaptor.fitting.settings import Keep
 from adaptor.vectors import SHORTEST, Float32
 
 T = TypeVar("T")
+OLDER = "overlap@10"
 
-Overlap = dict[int, float]
-"""Overlap@10 by dim."""
+ByDim = dict[int, float]
+"""A figure at each dim."""
 
 
 @dataclass(frozen=True)
@@ -22,9 +24,14 @@ class Score:
     """What a candidate reached on held-out rows; candidates are ranked by agreement."""
 
     candidate: str
-    overlap: Overlap
-    agreement: float
+    figures: dict[str, ByDim]  # by metric, the one that decides first
+    agreement: float  # the geometric mean of that one over dims
     seconds: float
+
+    @property
+    def others(self) -> list[ByDim]:
+        """The figures that stand beside the one that decides."""
+        return list(self.figures.values())[1:]
 
 
 @dataclass(frozen=True)
@@ -32,7 +39,7 @@ class StratumScore:
     """What candidates keep of one stratum's held-out rows, their neighbours looked for among rows of all strata."""
 
     held_out_rows: int
-    overlap: dict[str, Overlap]  # by candidate
+    kept: dict[str, ByDim]  # by candidate, of the metric that decides
 
 
 @dataclass(frozen=True)
@@ -97,25 +104,31 @@ class FitReport:
     already_nested: bool
     candidates: list[Score]
     left_out: dict[str, str]  # candidate -> why
+    keep: Keep = "retrieval"
     supervised: SupervisionGain | None = None
     tuning: TuningReport | None = None
     strata: dict[str, StratumScore] = field(default_factory=dict)
     zero_prefixes: ZeroPrefixes | None = None
     origin: Origin | None = None
 
+    @property
+    def metric(self) -> str:
+        """The figure that decided, and that stands in `strata`."""
+        return next(iter(self.candidates[0].figures))
+
     def to_json(self) -> dict[str, Any]:
         """As it stands in metrics.json, where keys are text and the origin's fields stand beside the others."""
         said = asdict(self)
         origin = said.pop("origin")
         for score in said["candidates"]:
-            score["overlap"] = _with_text_keys(score["overlap"])
+            score["figures"] = {metric: _with_text_keys(values) for metric, values in score["figures"].items()}
         for part in said["strata"].values():
-            part["overlap"] = {name: _with_text_keys(overlap) for name, overlap in part["overlap"].items()}
+            part["kept"] = {name: _with_text_keys(values) for name, values in part["kept"].items()}
         return said | (origin or {})
 
     @classmethod
     def from_json(cls, metrics: Mapping[str, Any]) -> FitReport:
-        """What `to_json` wrote; an artifact of before 0.2 says `mean` for agreement."""
+        """What `to_json` wrote; an artifact of before 0.2 says `mean` for agreement, and has one figure, overlap@10."""
         return cls(
             metrics["held_out_rows"],
             metrics["held_out_side"],
@@ -123,18 +136,23 @@ class FitReport:
             [
                 Score(
                     score["candidate"],
-                    _with_dims(score["overlap"]),
+                    {
+                        metric: _with_dims(values)
+                        for metric, values in score.get("figures", {OLDER: score.get("overlap")}).items()
+                    },
                     score["agreement"] if "agreement" in score else score["mean"],
                     score["seconds"],
                 )
                 for score in metrics["candidates"]
             ],
             dict(metrics["left_out"]),
+            metrics.get("keep", "retrieval"),
             _of(SupervisionGain, metrics.get("supervised")),
             _of(TuningReport, metrics.get("tuning")),
             {
                 label: StratumScore(
-                    part["held_out_rows"], {name: _with_dims(overlap) for name, overlap in part["overlap"].items()}
+                    part["held_out_rows"],
+                    {name: _with_dims(values) for name, values in part.get("kept", part.get("overlap")).items()},
                 )
                 for label, part in metrics.get("strata", {}).items()
             },
@@ -147,9 +165,9 @@ def _of(kind: type[T], fields: Mapping[str, Any] | None) -> T | None:
     return None if fields is None else kind(**fields)
 
 
-def _with_text_keys(overlap: Overlap) -> dict[str, float]:
-    return {str(dim): value for dim, value in overlap.items()}
+def _with_text_keys(values: ByDim) -> dict[str, float]:
+    return {str(dim): value for dim, value in values.items()}
 
 
-def _with_dims(overlap: Mapping[str, float]) -> Overlap:
-    return {int(dim): value for dim, value in overlap.items()}
+def _with_dims(values: Mapping[str, float]) -> ByDim:
+    return {int(dim): value for dim, value in values.items()}

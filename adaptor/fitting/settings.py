@@ -13,6 +13,7 @@ Share = Annotated[float, Ge(0), Le(1)]
 Positive = Annotated[float, Gt(0)]
 STRICT = {"extra": "forbid", "strict": True}  # how the config library is to read these
 
+Keep = Literal["retrieval", "neighbours"]
 CandidateName = Literal["truncation", "pca", "svd", "tempered_svd", "query_aware_svd", "paper", "trained"]
 
 
@@ -111,6 +112,7 @@ class FitSettings:
 
     __pydantic_config__: ClassVar = STRICT
 
+    keep: Keep = "retrieval"  # what queries should find, hubs corrected; or the original's own neighbours
     candidates: Annotated[tuple[CandidateName, ...], MinLen(1)] = (
         "truncation",
         "pca",

@@ -85,7 +85,7 @@ def hold_out(labels: Labels, order: NDArray[np.int64], share: float) -> NDArray[
     return held
 
 
-def overlap_by_stratum(
+def kept_by_stratum(
     judge: Judge, labels: Labels, candidates: Mapping[str, Sides], corpus: Float32
 ) -> dict[str, StratumScore]:
     """What `candidates` keep of each stratum's held-out rows.
@@ -95,6 +95,6 @@ def overlap_by_stratum(
     report: dict[str, StratumScore] = {}
     for label in sorted(set(labels)):
         part = judge.part(labels == label)
-        overlap = {name: part.overlap(sides, corpus) for name, sides in candidates.items()}
-        report[label] = StratumScore(len(part.rows), overlap)
+        kept = {name: part.kept(sides, corpus) for name, sides in candidates.items()}
+        report[label] = StratumScore(len(part.rows), kept)
     return report

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from adaptor.errors import AdaptorError
 from adaptor.fitting.candidates import Maker
-from adaptor.fitting.judge import Standard, geometric_mean
+from adaptor.fitting.judge import Standard
 from adaptor.fitting.report import TuningReport
 from adaptor.fitting.settings import FitSettings, QueryTraining, Training
 from adaptor.maps import Sides
+from adaptor.metrics import geometric_mean
 from adaptor.vectors import Float32
 
 if TYPE_CHECKING:

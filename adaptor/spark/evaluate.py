@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -14,35 +12,36 @@ from adaptor.artifact import Adaptor
 from adaptor.config import Config
 from adaptor.encode.kernel import Kernel
 from adaptor.errors import AdaptorError
-from adaptor.fitting import closed_forms
-from adaptor.fitting.strata import check_count
 from adaptor.layout import Encoding, bytes_of, column_of
-from adaptor.maps import Map
-from adaptor.metrics import judge, paired_interval
+from adaptor.metrics import paired_interval
 from adaptor.spark.apply.stamp import Stamp
 from adaptor.spark.causes import named_causes
-from adaptor.spark.columns import column, full_name
 from adaptor.spark.decoders import prefix_column
 from adaptor.spark.preflight import require_commits
 from adaptor.spark.progress import Progress, as_progress
-from adaptor.spark.queries import read_queries, strata_by_id, vectors_by_id
-from adaptor.spark.row_checks import legible, reason, stratum
+from adaptor.spark.query_set import (
+    BASELINE_ROWS,
+    Baseline,
+    QuerySet,
+    good_rows,
+    leading_metrics,
+    open_source,
+    query_set_of,
+)
+from adaptor.spark.row_checks import legible
 from adaptor.spark.runs import Figure, Run, record, recording_failure
-from adaptor.spark.sampling import balanced, place, sample
 from adaptor.spark.search import View, exact_search
 from adaptor.spark.session import Clock
-from adaptor.spark.tables import TableRef, require_columns, require_embeddings, restricted
-from adaptor.vectors import Float32, normalise, prefix
-
-BASELINE_ROWS = 50_000  # rows the SVD baseline is fitted on, those of the table if it has fewer
-NEIGHBOURS = 10
+from adaptor.spark.tables import TableRef, require_columns
+from adaptor.vectors import prefix
 
 
 @dataclass(frozen=True)
 class Evaluated:
     """Figures by candidate, dim, metric and stratum; intervals of the adaptor's gain over SVD."""
 
-    metric: str  # the one that leads: nDCG@10 or overlap@10
+    metric: str  # the one that leads: nDCG@10, or without judgments that by which the fit chose
+    beside: str | None  # without judgments the other one
     width: int
     dims: tuple[int, ...]
     figures: list[Figure]
@@ -56,6 +55,16 @@ class Evaluated:
         key = (candidate, dim, metric or self.metric, stratum)
         return next(f.value for f in self.figures if (f.candidate, f.dim, f.metric, f.stratum) == key)
 
+    def verdict(self) -> str:
+        """Who is ahead of SVD at which dims, by the intervals, in one sentence."""
+        ahead = {"ahead of": [], "behind": [], "not told apart from": []}  # type: dict[str, list[str]]
+        for dim in self.dims:
+            low, high = self.intervals[None, dim]
+            where = "ahead of" if low > 0 else "behind" if high < 0 else "not told apart from"
+            ahead[where].append(str(dim))
+        parts = [f"{where} SVD at {', '.join(dims)}" for where, dims in ahead.items() if dims]
+        return f"By {self.metric} the adaptor is {', '.join(parts)}."
+
     def stored_bytes(self, dim: int) -> int:
         """What the adaptor's prefix takes in a row of the target."""
         return next(f.bytes for f in self.figures if (f.candidate, f.dim) == ("adaptor", dim) and f.bytes)
@@ -64,8 +73,8 @@ class Evaluated:
 def evaluate_table(spark: SparkSession, config: Config, report: Callable[[str], None]) -> Evaluated:
     """Search the target's nested columns, and the source by truncation, SVD and full width.
 
-    With queries and judgments: nDCG@10, R@10, R@100, RR@10. Without: the share of each held-out
-    row's 10 nearest neighbours at full width that a prefix finds again. With `sample.stratum` the
+    With queries and judgments: nDCG@10, R@10, R@100, RR@10. Without: what `fit.keep` asked for leads,
+    retrieval@10 or neighbours@10 (`adaptor.metrics.MEANING`), of held-out rows. With `sample.stratum` the
     figures of each stratum stand beside those of all: of queries, where their table has the column;
     without judgments of held-out rows, as many of each.
     """
@@ -79,30 +88,28 @@ def evaluate_table(spark: SparkSession, config: Config, report: Callable[[str], 
 def _evaluate(spark: SparkSession, source: TableRef, config: Config, report: Progress, clock: Clock) -> Evaluated:
     settings = config.evaluate
     assert settings is not None  # load_config has seen to it
-    adaptor = Adaptor.load(config.artifact)
-    name, rows = _open_source(spark, source, config)
+    adaptor = Adaptor.load(config.artifact.folder)
+    name, rows = open_source(spark, source, config)
     nested, encoding = _open_target(spark, config, adaptor, name)
     report(f"counting the good rows of {source}")
-    rows = rows.where(reason("id", "embedding", adaptor.width).isNull())
-    total = rows.count()
-    if total < (1 if settings.judgments else 2):
-        few = "only one good row" if total else "no good rows"
-        raise AdaptorError(f"{source} has {few} of width {adaptor.width}: there is nothing to find")
-
+    rows, total = good_rows(rows, source, adaptor.width, bool(settings.judgments))
     report(f"fitting the SVD baseline on {min(total, BASELINE_ROWS)} rows of {source}")
-    svd = closed_forms.svd(vectors_by_id(sample(rows, "id", BASELINE_ROWS, 0, total))[1]).corpus
-    query_set = _judged_queries(spark, config, adaptor) if settings.judgments else _held_out_rows(rows, config)
+    baseline = Baseline.of(rows, total)
+    query_set = query_set_of(spark, config, adaptor, rows)
     report(f"searching {total} rows with {len(query_set.ids)} queries at dims {list(adaptor.dims)} and {adaptor.width}")
     hits: dict[tuple[str, int], list[dict[str, float]]] = {}
-    searches = ((rows, _baselines(adaptor, svd, query_set.vectors)), (nested, _nested_views(adaptor, query_set)))
+    views = baseline.views(adaptor.width, adaptor.dims, query_set.vectors)
+    if not settings.judgments:
+        views.append(baseline.reference(adaptor, query_set.vectors))
+    searches = ((rows, views), (nested, _nested_views(adaptor, query_set)))
     with report.rows(len(searches) * total) as count:
-        for table, views in searches:
+        for table, of_table in searches:
             count.expect(total)
-            hits |= exact_search(table, "id", views, 100)
+            hits |= exact_search(table, "id", of_table, 100)
             count.advance(total)
 
     values = query_set.measure(hits, adaptor.width)
-    metric = next(iter(next(iter(values.values()))))
+    metric, beside = leading_metrics(next(iter(values.values())), adaptor, bool(settings.judgments))
     parts = query_set.parts()
     figures = [
         Figure(
@@ -126,93 +133,7 @@ def _evaluate(spark: SparkSession, source: TableRef, config: Config, report: Pro
     record(spark, config.runs, run, figures)
     strata = tuple(label for label in parts if label is not None)
     candidate = str(adaptor.config.get("candidate"))
-    return Evaluated(metric, adaptor.width, adaptor.dims, figures, intervals, strata, candidate, run.seconds)
-
-
-def _open_source(spark: SparkSession, source: TableRef, config: Config) -> tuple[str, DataFrame]:
-    """The full name of the id, and the source as `id, embedding, stratum`: that of rows, where no judgments judge."""
-    of_rows = config.sample.stratum if config.evaluate and not config.evaluate.judgments else None
-    table = source.read(spark)
-    require_columns(table, [config.source.id, config.source.embedding, *([of_rows] if of_rows else [])], source)
-    require_embeddings(table, config.source.embedding, source)
-    table = restricted(table, config.source.where)
-    rows = table.select(
-        legible(table, config.source.id).alias("id"),
-        column(table, config.source.embedding).cast("array<float>").alias("embedding"),
-        stratum(table, of_rows).alias("stratum"),
-    )
-    return full_name(table.schema, config.source.id), rows
-
-
-def _judged_queries(spark: SparkSession, config: Config, adaptor: Adaptor) -> QuerySet:
-    """The queries that have judgments."""
-    settings = config.evaluate
-    assert settings is not None
-    if settings.queries is None:
-        raise AdaptorError("evaluate.judgments needs evaluate.queries, the table with the queries' embeddings")
-    names = config.source.id, config.source.embedding
-    by_stratum = config.sample.stratum
-    queries = read_queries(spark, settings.queries, settings.judgments, *names, adaptor.width, True, by_stratum)
-    return QuerySet(queries.ids, queries.vectors, queries.judgments, queries.strata)
-
-
-def _held_out_rows(rows: DataFrame, config: Config) -> QuerySet:
-    """Rows at the far end of the order that samples are taken from: as far from a fit as there is."""
-    assert config.evaluate is not None
-    count, by_stratum = config.evaluate.held_out, config.sample.stratum
-    at = place("id", config.sample.seed)
-    far = balanced(rows, 1 - at, count) if by_stratum else rows.orderBy(at.desc(), "id").limit(count)
-    return QuerySet(*vectors_by_id(far), None, strata_by_id(far) if by_stratum else None)
-
-
-@dataclass(frozen=True)
-class QuerySet:
-    """What is searched for: ids, vectors `(q, D)`, and judgments and strata by id where there are any."""
-
-    ids: list[str]
-    vectors: Float32
-    judgments: dict[str, dict[str, int]] | None
-    strata: dict[str, str] | None
-
-    def parts(self) -> dict[str | None, NDArray[np.bool_]]:
-        """Which of the measured values belong to each stratum; those of None are all."""
-        order = self.ids if self.judgments is None else list(self.judgments)
-        parts: dict[str | None, NDArray[np.bool_]] = {None: np.ones(len(order), dtype=bool)}
-        if self.strata is not None:
-            labels = np.array([self.strata[name] for name in order], dtype=object)
-            check_count(len(set(labels)), "sample.stratum")
-            parts |= {label: labels == label for label in sorted(set(labels))}
-        return parts
-
-    def measure(
-        self, hits: dict[tuple[str, int], list[dict[str, float]]], width: int
-    ) -> dict[tuple[str, int], dict[str, np.ndarray]]:
-        """(candidate, dim) -> metric -> value of each query, in one order."""
-        if self.judgments is not None:
-            judged = {key: judge(dict(zip(self.ids, runs)), self.judgments) for key, runs in hits.items()}
-            return {
-                key: {metric: np.array([by_query[q] for q in self.judgments]) for metric, by_query in values.items()}
-                for key, values in judged.items()
-            }
-        nearest = {key: [_nearest(run, itself) for itself, run in zip(self.ids, runs)] for key, runs in hits.items()}
-        original = nearest["original", width]
-        return {
-            key: {"overlap@10": np.array([len(a & b) / len(b) for a, b in zip(sets, original)])}
-            for key, sets in nearest.items()
-        }
-
-
-def _nearest(run: dict[str, float], itself: str) -> set[str]:
-    ranked = sorted(run, key=lambda row: (-run[row], row))
-    return set([row for row in ranked if row != itself][:NEIGHBOURS])
-
-
-def _baselines(adaptor: Adaptor, svd: Map, queries: Float32) -> list[View]:
-    views = [View("original", "embedding", adaptor.width, normalise(queries))]
-    for dim in adaptor.dims:
-        views.append(View("truncation", "embedding", dim, prefix(queries, dim)))
-        views.append(View("svd", "embedding", dim, prefix(svd(queries, dim), dim), svd))
-    return views
+    return Evaluated(metric, beside, adaptor.width, adaptor.dims, figures, intervals, strata, candidate, run.seconds)
 
 
 def _nested_views(adaptor: Adaptor, query_set: QuerySet) -> list[View]:
@@ -232,7 +153,7 @@ def _open_target(spark: SparkSession, config: Config, adaptor: Adaptor, name: st
         raise AdaptorError(f"{target.where} is a table that apply did not write; run jobs/apply.py first")
     if stamp.fingerprint != adaptor.fingerprint:
         raise AdaptorError(
-            f"{target.where} was written by artifact {stamp.fingerprint[:12]}, {config.artifact} now holds "
+            f"{target.where} was written by artifact {stamp.fingerprint[:12]}, {config.artifact.folder} now holds "
             f"{adaptor.fingerprint[:12]}; run jobs/apply.py with --set apply.rebuild=true"
         )
     kernel = Kernel(adaptor, stamp.layout, stamp.encoding)

@@ -9,13 +9,14 @@ from functools import partial
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from adaptor.artifact import Adaptor, publish
+from adaptor.artifact import Adaptor
 from adaptor.card import model_card
 from adaptor.config import Config, QueryLog
 from adaptor.errors import AdaptorError
 from adaptor.fitting.pipeline import fit_sample
 from adaptor.fitting.report import FitReport, Origin
 from adaptor.fitting.sample import Fold, Judgments, Sample
+from adaptor.release import Versions
 from adaptor.spark.causes import named_causes
 from adaptor.spark.columns import column
 from adaptor.spark.preflight import require_commits
@@ -45,17 +46,20 @@ class Fitted:
     path: str
     source: TableRef
     bad_rows: Mapping[str, int]
+    is_candidate: bool  # another version is current: this one waits to be compared and promoted
     seconds: float
 
 
 def fit_table(spark: SparkSession, config: Config, report: Callable[[str], None]) -> Fitted:
-    """Sample `config.source`, fit on `config.workers`, publish under `config.artifact`.
+    """Sample `config.source`, fit on `config.workers`, leave a version under `config.artifact`.
+
+    It is the candidate, but current where it is the first one, or where `artifact.promote` says so.
 
     Raises `AdaptorError` when the source can't be read as embeddings or has too few good rows.
     """
     with recording_failure(spark, config, "fit") as clock:
         source = TableRef(config.source.table, config.source.version).pinned(spark)
-        require_writable_folder(config.artifact, "artifact")
+        require_writable_folder(config.artifact.folder, "artifact")
         require_commits(spark, TableRef(config.runs), "runs", replaced=False)
         with named_causes(spark, source, config.source):
             return _fit(spark, source, config, as_progress(report), clock)
@@ -90,22 +94,25 @@ def _fit(spark: SparkSession, source: TableRef, config: Config, report: Progress
     origin = Origin(source.where, source.version, stratum, dict(sample.bad_rows), started_at)
     measured = replace(measured, origin=origin)
     adaptor = replace(adaptor, metrics=measured.to_json())
-    path = publish(adaptor, config.artifact, model_card(adaptor, measured))
+    versions = Versions(config.artifact.folder)
+    path = versions.add(adaptor, model_card(adaptor, measured), promote=config.artifact.promote == "always")
     data_set = config.evaluate.data_set if config.evaluate else source.where
     run = Run.finish(clock, "fit", data_set, adaptor.fingerprint, source, len(whole.rows))
     figures = [
-        Figure(score.candidate, dim, "overlap@10", value)
+        Figure(score.candidate, dim, metric, value)
         for score in measured.candidates
-        for dim, value in score.overlap.items()
+        for metric, values in score.figures.items()
+        for dim, value in values.items()
     ]
     figures += [
-        Figure(name, dim, "overlap@10", value, stratum=label)
+        Figure(name, dim, measured.metric, value, stratum=label)
         for label, part in measured.strata.items()
-        for name, overlap in part.overlap.items()
-        for dim, value in overlap.items()
+        for name, values in part.kept.items()
+        for dim, value in values.items()
     ]
     record(spark, config.runs, run, figures)
-    return Fitted(adaptor, measured, path, source, sample.bad_rows, run.seconds)
+    is_candidate = versions.current != adaptor.fingerprint[:12]
+    return Fitted(adaptor, measured, path, source, sample.bad_rows, is_candidate, run.seconds)
 
 
 def require_dims(rows: DataFrame, embedding: str, dims: Sequence[int], source: TableRef) -> None:

@@ -18,9 +18,9 @@ import pyarrow as pa
 from pyspark.sql import SparkSession
 
 from adaptor import Adaptor
-from adaptor.artifact import publish
 from adaptor.config import Apply, Config
 from adaptor.maps import Map
+from adaptor.release import publish
 from adaptor.spark.apply import Applied, apply_table
 from adaptor.spark.session import open_session
 

@@ -142,7 +142,7 @@ def open_request(spark: SparkSession, config: Config) -> Request:
     """
     settings = config.apply
     assert settings is not None  # load_config has seen to it
-    kernel = Kernel(Adaptor.load(config.artifact), settings.layout, settings.encoding)
+    kernel = Kernel(Adaptor.load(config.artifact.folder), settings.layout, settings.encoding)
     source = TableRef(config.source.table, config.source.version).pinned(spark)
     if source.is_view(spark):
         raise AdaptorError(

@@ -1,0 +1,72 @@
+"""`adaptor versions | compare | promote | rollback`: an artifact's life after the fit."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from adaptor.config import load_config
+from adaptor.console.app import ConfigFile, Overrides, one_sentence
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Compare and release the versions of an artifact.")
+AVersion = Annotated[str | None, typer.Option("--version", help="A version's name; the candidate by default.")]
+
+
+@app.command()
+def versions(config: ConfigFile, overrides: Overrides = []) -> None:
+    """List the versions: what each is made of, which is current, which a candidate."""
+    with one_sentence("versions"):
+        settings = load_config(config, overrides)
+        from adaptor.console.summaries import print_versions
+        from adaptor.release import Versions
+
+        print_versions(Versions(settings.artifact.folder))
+
+
+@app.command()
+def compare(config: ConfigFile, overrides: Overrides = [], version: AVersion = None) -> None:
+    """Set the candidate beside the current version: the same rows and queries, paired intervals, a sentence."""
+    with one_sentence("compare"):
+        settings = load_config(config, overrides, section="evaluate")
+        from adaptor.console.progress import ConsoleProgress
+        from adaptor.console.summaries import print_comparison
+        from adaptor.spark.compare import compare_versions
+        from adaptor.spark.session import open_session
+
+        spark = open_session("matryoshka compare", progress=False)
+        with ConsoleProgress(spark) as progress:
+            comparison = compare_versions(spark, settings, progress, version)
+        print_comparison(comparison)
+
+
+@app.command()
+def promote(config: ConfigFile, overrides: Overrides = [], version: AVersion = None) -> None:
+    """Write the target by a version, then make that version current."""
+    with one_sentence("promote"):
+        settings = load_config(config, overrides)
+        from adaptor.console.progress import ConsoleProgress
+        from adaptor.console.summaries import print_release
+        from adaptor.spark.release import promote as promote_version
+        from adaptor.spark.session import open_session
+
+        spark = open_session("matryoshka promote", progress=False)
+        with ConsoleProgress(spark) as progress:
+            release = promote_version(spark, settings, progress, version)
+        print_release(release)
+
+
+@app.command()
+def rollback(config: ConfigFile, overrides: Overrides = []) -> None:
+    """Write the target by the version before the current one, then make that one current again."""
+    with one_sentence("rollback"):
+        settings = load_config(config, overrides)
+        from adaptor.console.progress import ConsoleProgress
+        from adaptor.console.summaries import print_release
+        from adaptor.spark.release import roll_back
+        from adaptor.spark.session import open_session
+
+        spark = open_session("matryoshka rollback", progress=False)
+        with ConsoleProgress(spark) as progress:
+            release = roll_back(spark, settings, progress)
+        print_release(release)
