@@ -22,18 +22,16 @@ def main(
     """Write nested-dimension columns for every row of the source; bad rows are set aside with a reason."""
     with one_sentence("apply"):
         settings = load_config(config, overrides, section="apply")
-        from adaptor.console.progress import ConsoleProgress
+        from adaptor.console.progress import at_work
         from adaptor.console.summaries import print_applied, print_plan
         from adaptor.spark.apply import apply_table, plan_apply
-        from adaptor.spark.session import open_session
 
-        spark = open_session("matryoshka apply", progress=False)
         if dry_run:
-            with ConsoleProgress(spark) as progress:
+            with at_work("matryoshka apply") as (spark, progress):
                 plan = plan_apply(spark, settings, progress)
             print_plan(plan)
             return
-        with ConsoleProgress(spark) as progress:
+        with at_work("matryoshka apply") as (spark, progress):
             applied = apply_table(spark, settings, progress)
         print_applied(applied)
 

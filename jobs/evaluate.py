@@ -16,13 +16,11 @@ def main(config: ConfigFile, overrides: Overrides = []) -> None:
     """Measure the written columns with queries and judgments, or by neighbours; add the figures to runs."""
     with one_sentence("evaluate"):
         settings = load_config(config, overrides, section="evaluate")
-        from adaptor.console.progress import ConsoleProgress
+        from adaptor.console.progress import at_work
         from adaptor.console.summaries import print_evaluated
         from adaptor.spark.evaluate import evaluate_table
-        from adaptor.spark.session import open_session
 
-        spark = open_session("matryoshka evaluate", progress=False)
-        with ConsoleProgress(spark) as progress:
+        with at_work("matryoshka evaluate") as (spark, progress):
             evaluated = evaluate_table(spark, settings, progress)
         print_evaluated(evaluated)
 

@@ -19,13 +19,11 @@ def main(config: ConfigFile, overrides: Overrides = []) -> None:
         settings = load_config(config, overrides)
         if settings.fit.tune:
             require_optuna()
-        from adaptor.console.progress import ConsoleProgress
+        from adaptor.console.progress import at_work
         from adaptor.console.summaries import print_fitted
         from adaptor.spark.fit import fit_table
-        from adaptor.spark.session import open_session
 
-        spark = open_session("matryoshka fit", progress=False)
-        with ConsoleProgress(spark) as progress:
+        with at_work("matryoshka fit") as (spark, progress):
             fitted = fit_table(spark, settings, progress)
         print_fitted(fitted)
 

@@ -118,15 +118,22 @@ def test_lines_come_by_themselves_where_there_is_no_terminal(spark, tmp_path, mo
     assert re.fullmatch(r"\.\.\. \d+ s(, \d+ of \d+ Spark tasks)?", lines[1])
 
 
-def submitted(config: str, on_terminal: bool) -> str:
-    """What `spark-submit jobs/apply.py` shows: on a terminal of its own, or in a file."""
+def submitted(config: str, where: str) -> str:
+    """What `spark-submit jobs/apply.py` shows: on a terminal of its own, through a pipe, or in a file."""
     submit = Path(sys.executable).with_name("spark-submit")
     confs = [part for key, value in SMALL_SPARK.items() for part in ("--conf", f"{key}={value}")]
     command = [str(submit), "--master", "local[2]", *confs, "jobs/apply.py", "--config", config]
-    if not on_terminal:
+    if where == "pipe":
         ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
         assert ended.returncode == 0, ended.stderr
         return ended.stdout
+    if where == "file":
+        out = Path(f"{config}.out")
+        with out.open("w") as file:
+            file.write("what stood there before\n")
+            file.flush()
+            assert subprocess.run(command, cwd=ROOT, stdout=file, stderr=file).returncode == 0
+        return out.read_text()
     ours, theirs = pty.openpty()
     shown = bytearray()
     with subprocess.Popen(command, cwd=ROOT, stdin=theirs, stdout=theirs, stderr=theirs) as job:
@@ -153,12 +160,13 @@ def folder(spark, tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("on_terminal", [True, False])
-def test_a_bar_on_the_terminal_behind_spark_submit_and_none_in_a_file(folder, on_terminal):
-    name = "terminal" if on_terminal else "file"
-    apply = {"target": str(folder / name)}
-    config = write_config(folder / f"{name}.yaml", small_config(folder, str(folder / "docs"), apply=apply))
-    shown = submitted(config, on_terminal)
+@pytest.mark.parametrize("where", ["terminal", "pipe", "file"])
+def test_a_bar_on_the_terminal_behind_spark_submit_and_none_elsewhere(folder, where):
+    apply = {"target": str(folder / where)}
+    config = write_config(folder / f"{where}.yaml", small_config(folder, str(folder / "docs"), apply=apply))
+    shown = submitted(config, where)
+    on_terminal = where == "terminal"
+    assert shown.startswith("what stood there before") == (where == "file")
     assert "100 inserted" in shown
     assert ("━" in shown) == on_terminal
     assert ("\x1b[" in shown) == on_terminal

@@ -29,13 +29,11 @@ def compare(config: ConfigFile, overrides: Overrides = [], version: AVersion = N
     """Set the candidate beside the current version: the same rows and queries, paired intervals, a sentence."""
     with one_sentence("compare"):
         settings = load_config(config, overrides, section="evaluate")
-        from adaptor.console.progress import ConsoleProgress
+        from adaptor.console.progress import at_work
         from adaptor.console.summaries import print_comparison
         from adaptor.spark.compare import compare_versions
-        from adaptor.spark.session import open_session
 
-        spark = open_session("matryoshka compare", progress=False)
-        with ConsoleProgress(spark) as progress:
+        with at_work("matryoshka compare") as (spark, progress):
             comparison = compare_versions(spark, settings, progress, version)
         print_comparison(comparison)
 
@@ -45,13 +43,11 @@ def promote(config: ConfigFile, overrides: Overrides = [], version: AVersion = N
     """Write the target by a version, then make that version current."""
     with one_sentence("promote"):
         settings = load_config(config, overrides)
-        from adaptor.console.progress import ConsoleProgress
+        from adaptor.console.progress import at_work
         from adaptor.console.summaries import print_release
         from adaptor.spark.release import promote as promote_version
-        from adaptor.spark.session import open_session
 
-        spark = open_session("matryoshka promote", progress=False)
-        with ConsoleProgress(spark) as progress:
+        with at_work("matryoshka promote") as (spark, progress):
             release = promote_version(spark, settings, progress, version)
         print_release(release)
 
@@ -61,12 +57,10 @@ def rollback(config: ConfigFile, overrides: Overrides = []) -> None:
     """Write the target by the version before the current one, then make that one current again."""
     with one_sentence("rollback"):
         settings = load_config(config, overrides)
-        from adaptor.console.progress import ConsoleProgress
+        from adaptor.console.progress import at_work
         from adaptor.console.summaries import print_release
         from adaptor.spark.release import roll_back
-        from adaptor.spark.session import open_session
 
-        spark = open_session("matryoshka rollback", progress=False)
-        with ConsoleProgress(spark) as progress:
+        with at_work("matryoshka rollback") as (spark, progress):
             release = roll_back(spark, settings, progress)
         print_release(release)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
@@ -12,7 +14,7 @@ from rich.progress import Progress as Bar
 
 from adaptor.console.app import console, progress
 from adaptor.spark.progress import Progress
-from adaptor.spark.session import tasks_at_work
+from adaptor.spark.session import open_session, tasks_at_work
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -51,6 +53,15 @@ class ConsoleProgress(Progress):
             count = self.count
             done, total = (tasks.done, tasks.total) if count is None else (count.so_far(tasks), count.total)
             self._bar.show(self.status(tasks), done, total or None)
+
+
+@contextmanager
+def at_work(name: str) -> Iterator[tuple[SparkSession, ConsoleProgress]]:
+    """Spark for a job, and the job's progress while the block lasts."""
+    progress("starting Spark")
+    spark = open_session(name, progress=False)
+    with ConsoleProgress(spark) as said:
+        yield spark, said
 
 
 class _Bar(Bar):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from typing import TextIO
 
@@ -24,8 +25,11 @@ def _behind_spark_submit() -> TextIO | None:
     """The terminal of the JVM that started this process and reads its output through a pipe; None where it has none."""
     if "PYSPARK_GATEWAY_PORT" not in os.environ:
         return None
+    output = f"/proc/{os.getppid()}/fd/1"
     try:
-        terminal = open(f"/proc/{os.getppid()}/fd/1", "w")  # noqa: SIM115 - it is written to until the process ends
+        if not stat.S_ISCHR(os.stat(output).st_mode):  # a file would be emptied by being opened
+            return None
+        terminal = open(output, "w")  # noqa: SIM115 - it is written to until the process ends
     except OSError:  # no such process, no right to its output, no Linux
         return None
     if terminal.isatty():
