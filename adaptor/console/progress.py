@@ -61,6 +61,7 @@ def at_work(name: str) -> Iterator[tuple[SparkSession, ConsoleProgress]]:
     progress("starting Spark")
     spark = open_session(name, progress=False)
     with ConsoleProgress(spark) as said:
+        said("opening tables")
         yield spark, said
 
 

@@ -117,11 +117,25 @@ def print_evaluated(evaluated: Evaluated) -> None:
     console.print(_kept(evaluated, None))
     for label in evaluated.strata:
         console.print(_kept(evaluated, label))
+    if evaluated.beside:
+        console.print(_beside(evaluated, evaluated.beside))
     console.print(evaluated.verdict())
     for metric in filter(None, (evaluated.metric if evaluated.beside else None, evaluated.beside)):
         console.print(f"{metric:12} {MEANING[metric]}")
     console.print(f"adaptor      {evaluated.candidate}, searched in the columns that apply wrote")
     console.print(f"took         {evaluated.seconds:.0f} s")
+
+
+def _beside(evaluated: Evaluated, metric: str) -> Table:
+    """The figure by which the fit did not choose."""
+    full = evaluated.value("original", evaluated.width, metric)
+    table = Table(title=f"{metric}: {full:.4f} at full width {evaluated.width}", title_justify="left")
+    names = ("truncation", "svd", "adaptor")
+    for name in ("dim", *names):
+        table.add_column(name, justify="right")
+    for dim in evaluated.dims:
+        table.add_row(str(dim), *(f"{evaluated.value(name, dim, metric):.4f}" for name in names))
+    return table
 
 
 def _kept(evaluated: Evaluated, stratum: str | None) -> Table:
@@ -131,9 +145,7 @@ def _kept(evaluated: Evaluated, stratum: str | None) -> Table:
         title=f"{evaluated.metric}{of}: {full:.4f} at full width {evaluated.width}, {4 * evaluated.width} bytes a row",
         title_justify="left",
     )
-    beside = [f"{name} {evaluated.beside}" for name in ("svd", "adaptor")] if evaluated.beside else []
-    columns = ("dim", "truncation", "svd", "adaptor", "retention", "gain over svd, 95 % interval", *beside)
-    for name in (*columns, "bytes a row"):
+    for name in ("dim", "truncation", "svd", "adaptor", "retention", "gain over svd, 95 % interval", "bytes a row"):
         table.add_column(name, justify="right")
     for dim in evaluated.dims:
         values = [evaluated.value(name, dim, stratum=stratum) for name in ("truncation", "svd", "adaptor")]
@@ -143,11 +155,6 @@ def _kept(evaluated: Evaluated, stratum: str | None) -> Table:
             *(f"{value:.4f}" for value in values),
             f"{values[-1] / full:.1%}" if full else "-",
             f"{values[-1] - values[-2]:+.4f} [{low:+.4f}, {high:+.4f}]",
-            *(
-                f"{evaluated.value(name, dim, evaluated.beside, stratum):.4f}"
-                for name in ("svd", "adaptor")
-                if evaluated.beside
-            ),
             str(evaluated.stored_bytes(dim)),
         )
     return table

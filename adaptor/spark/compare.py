@@ -15,7 +15,15 @@ from adaptor.metrics import paired_interval
 from adaptor.release import Versions
 from adaptor.spark.causes import named_causes
 from adaptor.spark.progress import Progress, as_progress
-from adaptor.spark.query_set import Baseline, QuerySet, good_rows, leading_metrics, open_source, query_set_of
+from adaptor.spark.query_set import (
+    BASELINE_ROWS,
+    Baseline,
+    QuerySet,
+    good_rows,
+    leading_metrics,
+    open_source,
+    query_set_of,
+)
 from adaptor.spark.runs import Figure, Run, record, recording_failure
 from adaptor.spark.search import View, exact_search
 from adaptor.spark.session import Clock
@@ -81,7 +89,9 @@ def _compare(  # noqa: PLR0913 - what both versions are asked with
     assert config.evaluate is not None
     judged, (current, other) = bool(config.evaluate.judgments), pair
     newer = pair[other]
+    report(f"counting the good rows of {source}")
     rows, total = good_rows(open_source(spark, source, config)[1], source, newer.width, judged)
+    report(f"fitting the SVD baseline on {min(total, BASELINE_ROWS)} rows of {source}")
     baseline = Baseline.of(rows, total)
     query_set = query_set_of(spark, config, newer, rows)
     views = baseline.views(newer.width, dims, query_set.vectors)

@@ -31,7 +31,7 @@ class Count:
 
     def __init__(self, total: int | None, unit: str, progress: Progress) -> None:
         self.total, self.unit, self._progress = total, unit, progress
-        self.done = self._new = self._expected = 0
+        self.done = self._new = self._expected = self._most = 0
         self._started = time.monotonic()
 
     def expect(self, more: int) -> None:
@@ -46,8 +46,12 @@ class Count:
         self._progress.tick()
 
     def so_far(self, tasks: Tasks = NO_TASKS) -> int:
-        """How many are done, with those that the tasks at work have done by now."""
-        return self.done + int(self._expected * tasks.share)
+        """How many are done, with those that the tasks at work have done by now.
+
+        Never fewer than before: work may have several stages, each with tasks of its own.
+        """
+        self._most = max(self._most, self.done + int(self._expected * tasks.share))
+        return self._most
 
     def line(self, tasks: Tasks = NO_TASKS) -> str:
         """How many are done, how fast, and how long the rest will take."""
@@ -55,7 +59,10 @@ class Count:
         speed = (self._new + done - self.done) / max(seconds, 1e-9)
         if not self.total:
             return f"{done:,} {self.unit}, {speed:,.0f} {self.unit}/s"
-        left = f"{(self.total - done) / speed:,.0f} s left" if speed else "no new ones yet"
+        if not speed:
+            at_work = f", {tasks.done:,} of {tasks.total:,} Spark tasks" if tasks.total else ""
+            return f"{done:,} of {self.total:,} {self.unit}{at_work}"
+        left = f"{(self.total - done) / speed:,.0f} s left"
         return f"{done:,} of {self.total:,} {self.unit} ({done / self.total:.0%}), {speed:,.0f} {self.unit}/s, {left}"
 
 
