@@ -182,5 +182,5 @@ def test_dotted_columns_fields_and_another_case_in_every_job(bench):
                 row.embedding_8, fitted.adaptor.encode([row["chunk.embedding"]], dim=8)[0], atol=1e-6
             )
     evaluated = evaluate_table(bench.spark, config, lambda line: None)
-    assert evaluated.value("original", 32) == 1
+    assert evaluated.value("original", 32, "neighbours@10") == 1
     assert set(evaluated.strata) == {str(digit) for digit in range(10)}

@@ -76,7 +76,7 @@ def test_a_view_is_sampled_and_apply_says_what_to_do(bench):
         ):
             bench.apply("target", **view)
         bench.apply("target", source={"where": "id < 'd050'"})
-        assert jobs(bench, **view)["evaluate"]().value("original", 32) == 1
+        assert jobs(bench, **view)["evaluate"]().value("original", 32, "neighbours@10") == 1
         with pytest.raises(AdaptorError, match=r"some_docs is a view, which has no versions; take source.version out"):
             jobs(bench, source={"table": "some_docs", "version": 0})["fit"]()
     finally:

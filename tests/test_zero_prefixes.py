@@ -105,7 +105,7 @@ def test_changes_are_quarantined_alike(spark, tmp_path, mode):
 def test_evaluate_counts_them_as_not_found(bench):
     bench.apply("judged")
     evaluated = evaluate_table(bench.spark, bench.config("judged"), lambda line: None)
-    assert evaluated.value("original", 32) == 1.0
+    assert evaluated.value("original", 32, "neighbours@10") == 1.0
     assert 0 < evaluated.value("adaptor", 16) < 1
 
 
