@@ -77,7 +77,8 @@ def test_a_dry_run_says_what_is_saved_and_leaves_nothing(bench):
 def test_an_evaluation_of_another_artifact_says_how_to_replace_the_target(bench):
     bench.apply("nested")
     config = bench.config("nested")
-    fit_table(bench.spark, config, quiet)
+    always = config.artifact.model_copy(update={"promote": "always"})
+    fit_table(bench.spark, config.model_copy(update={"artifact": always}), quiet)
     with pytest.raises(AdaptorError, match=r"now holds \w+; run jobs/apply.py with --set apply.rebuild=true"):
         evaluate_table(bench.spark, config, quiet)
     bench.apply("nested", rebuild=True)

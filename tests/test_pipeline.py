@@ -362,6 +362,8 @@ def test_every_figure_is_in_the_runs_table(lake):
     figures = {(row.dim, row.metric): row.value for row in lake.runs("apply") if row.run_id == applied}
     assert figures == {(dim, "rows_written"): ROWS for dim in DIMS} | {(32, "rows_set_aside"): 3}
     for row in lake.runs("evaluate"):
+        if row.metric == "failed":  # of the tests that are refused
+            continue
         assert row.fingerprint == lake.fitted.adaptor.fingerprint
         assert (row.source, row.source_version, row.rows) == (lake.config.source.table, 0, ROWS)
         assert row.bytes in {4 * row.dim} | ({row.dim, (row.dim + 7) // 8} if row.candidate == "adaptor" else set())

@@ -9,6 +9,7 @@ from synthetic import clustered, embeddings_frame
 
 from adaptor import AdaptorError
 from adaptor.card import model_card
+from adaptor.config import ArtifactSettings
 from adaptor.spark.apply import plan_apply
 from adaptor.spark.evaluate import evaluate_table
 from adaptor.spark.fit import fit_table
@@ -197,7 +198,8 @@ def test_a_folder_that_lets_no_file_in(bench):
         bench.apply("blocked", quarantine=inside)
     assert bench.said == []
     for key in ("runs", "artifact"):
-        config = bench.config("blocked").model_copy(update={key: inside})
+        value = ArtifactSettings(folder=inside) if key == "artifact" else inside
+        config = bench.config("blocked").model_copy(update={key: value})
         with pytest.raises(AdaptorError, match=rf"{key} is {inside}, but .*file is a file"):
             fit_table(bench.spark, config, quiet)
 
