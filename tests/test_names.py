@@ -170,7 +170,9 @@ def test_dotted_columns_fields_and_another_case_in_every_job(bench):
     rows.write.format("delta").mode("overwrite").option("overwriteSchema", True).save(bench.docs)
     source = {"id": "DOC.ID", "embedding": "chunk.embedding"}
     config = bench.config("dotted", source=source, carry=["title", "chunk.embedding"])
-    config = config.model_copy(update={"sample": config.sample.model_copy(update={"stratum": "lang.code"})})
+    sample = config.sample.model_copy(update={"stratum": "lang.code"})
+    artifact = config.artifact.model_copy(update={"promote": "always"})
+    config = config.model_copy(update={"sample": sample, "artifact": artifact})
     fitted = fit_table(bench.spark, config, lambda line: None)
     for engine in ("auto", "pandas_udf"):
         applied = bench.apply("dotted", source=source, carry=["title", "chunk.embedding"], engine=engine, rebuild=True)
