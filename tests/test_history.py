@@ -79,9 +79,10 @@ def test_in_place(bench):
     assert metrics["numRemovedFiles"] == 3
 
 
-def test_each_commit_says_where_its_rows_come_from(bench):
-    bench.apply("nested", mode="incremental")
+@pytest.mark.parametrize("mode", ["incremental", "stream"])
+def test_each_commit_says_where_its_rows_come_from(bench, mode):
+    bench.apply("nested", mode=mode)
     change(bench)
-    bench.apply("nested", mode="incremental")
+    bench.apply("nested", mode=mode)
     for row in bench.sql("DESCRIBE HISTORY nested", "nested"):
         assert "matryoshka.fingerprint" in row.userMetadata

@@ -37,6 +37,7 @@ METHODS = {
     "org.apache.spark.sql.catalyst.expressions.Literal$": {"TrueLiteral"},
     "org.apache.spark.sql.catalyst.trees.TreePattern": {"CURRENT_LIKE"},
     "org.apache.spark.sql.SaveMode": set(),
+    "org.apache.spark.sql.SparkSession": {"active", "conf"},
     "org.apache.spark.sql.execution.metric.SQLMetric": {"set"},
     "org.apache.spark.sql.execution.metric.SQLMetrics$": {"createMetric"},
     "org.apache.spark.status.ExecutorSummaryWrapper": {"info"},

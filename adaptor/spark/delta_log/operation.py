@@ -24,8 +24,8 @@ class Operation(ABC):
     """One of Delta's operations, with the metrics that Delta's own statements of that name have."""
 
     @abstractmethod
-    def of_delta(self, jvm: Any, note: str, replaces_all: bool) -> Any:
-        """The operation as Delta's class; `note` is for the commit's userMetadata."""
+    def of_delta(self, jvm: Any, replaces_all: bool) -> Any:
+        """The operation as Delta's class."""
 
     @abstractmethod
     def metrics(self, files: FileChanges) -> dict[str, int]:
@@ -38,13 +38,11 @@ class Write(Operation):
 
     rows: int
 
-    def of_delta(self, jvm: Any, note: str, replaces_all: bool) -> Any:
+    def of_delta(self, jvm: Any, replaces_all: bool) -> Any:
         """`WRITE`, in mode `Append` or `Overwrite`."""
         modes, nothing = jvm.org.apache.spark.sql.SaveMode, jvm.scala.Option.empty()
         mode = modes.Overwrite if replaces_all else modes.Append
-        return getattr(jvm.org.apache.spark.sql.delta, "DeltaOperations$Write")(
-            mode, nothing, nothing, jvm.scala.Option.apply(note)
-        )
+        return getattr(jvm.org.apache.spark.sql.delta, "DeltaOperations$Write")(mode, nothing, nothing, nothing)
 
     def metrics(self, files: FileChanges) -> dict[str, int]:
         """Rows, files and bytes."""
@@ -57,7 +55,7 @@ class Update(Operation):
 
     rows: int
 
-    def of_delta(self, jvm: Any, note: str, replaces_all: bool) -> Any:
+    def of_delta(self, jvm: Any, replaces_all: bool) -> Any:
         """`UPDATE`."""
         return getattr(jvm.org.apache.spark.sql.delta, "DeltaOperations$Update")(jvm.scala.Option.empty())
 
@@ -81,7 +79,7 @@ class Merge(Operation):
     updated: int
     deleted: int
 
-    def of_delta(self, jvm: Any, note: str, replaces_all: bool) -> Any:
+    def of_delta(self, jvm: Any, replaces_all: bool) -> Any:
         """`MERGE`."""
         nothing, none = jvm.scala.Option.empty(), seq(jvm, [])
         always = jvm.scala.Option.apply(module(jvm.org.apache.spark.sql.catalyst.expressions, "Literal").TrueLiteral())
@@ -113,7 +111,7 @@ class SetProperties(Operation):
 
     properties: Mapping[str, str]
 
-    def of_delta(self, jvm: Any, note: str, replaces_all: bool) -> Any:
+    def of_delta(self, jvm: Any, replaces_all: bool) -> Any:
         """`SET TBLPROPERTIES`."""
         return getattr(jvm.org.apache.spark.sql.delta, "DeltaOperations$SetTableProperties")(
             scala_map(jvm, self.properties)

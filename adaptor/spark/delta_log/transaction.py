@@ -140,8 +140,8 @@ class Transaction:
         removes = self._removed or self._marks
         tracked = removes and self.added and self.definition.properties.get(TRACKING) == "true"
         tags = scala_map(jvm, {"delta.rowTracking.preserved": "false"} if tracked else {})
-        with _user_metadata(self._spark, text):
-            of_delta = operation.of_delta(jvm, text, self._replaces_all)
+        with _user_metadata(jvm, text):
+            of_delta = operation.of_delta(jvm, self._replaces_all)
             self._transaction.commit(seq(jvm, self._actions), of_delta, tags)
 
     def _metric(self, name: str, value: int) -> Any:
@@ -157,11 +157,15 @@ def _files_and_bytes(files: Sequence[DataFile]) -> tuple[int, int]:
 
 
 @contextmanager
-def _user_metadata(spark: SparkSession, note: str) -> Iterator[None]:
-    """Commits say `note`, also those whose operation has no place for it."""
-    before = spark.conf.get(USER_METADATA, None)
-    spark.conf.set(USER_METADATA, note)
+def _user_metadata(jvm: Any, note: str) -> Iterator[None]:
+    """Commits say `note`, whatever their operation.
+
+    Delta asks the session that is active in this thread: in a stream's batch that is a copy of the one it began in.
+    """
+    conf = jvm.org.apache.spark.sql.SparkSession.active().conf()
+    before = conf.getOption(USER_METADATA)
+    conf.set(USER_METADATA, note)
     try:
         yield
     finally:
-        spark.conf.unset(USER_METADATA) if before is None else spark.conf.set(USER_METADATA, before)
+        conf.set(USER_METADATA, before.get()) if before.isDefined() else conf.unset(USER_METADATA)
