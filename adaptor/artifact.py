@@ -27,6 +27,11 @@ Side = Literal["corpus", "query"]
 Bad = Literal["raise", "null"]
 
 
+def version_of(fingerprint: str) -> str:
+    """What a version with this fingerprint is called."""
+    return fingerprint[:12]
+
+
 @dataclass(frozen=True, repr=False)
 class Adaptor:
     """A map for each side, the dims it was fitted for, and where it came from.
@@ -49,7 +54,7 @@ class Adaptor:
     def __repr__(self) -> str:
         dims = "+".join(map(str, self.dims))
         maker = self.config.get("candidate", "made by hand")
-        return f"Adaptor({self.width} to {dims}, {maker}, fingerprint {self.fingerprint[:12]})"
+        return f"Adaptor({self.width} to {dims}, {maker}, fingerprint {self.version})"
 
     @property
     def width(self) -> int:
@@ -127,6 +132,11 @@ class Adaptor:
             digest.update(np.ascontiguousarray(value, "<f4").data)
         return digest.hexdigest()
 
+    @property
+    def version(self) -> str:
+        """The name of its folder among the versions of an artifact."""
+        return version_of(self.fingerprint)
+
     def _stored_config(self) -> dict[str, Any]:
         return {"format": FORMAT, "width": self.width, "dims": list(self.dims), "fit": dict(self.config)}
 
@@ -159,15 +169,12 @@ class Adaptor:
         if for_table is not None:
             from adaptor.release.table_stamp import fingerprint_of_table
 
-            path = f"{path.rstrip('/')}/{fingerprint_of_table(for_table)[0][:12]}"
+            path = f"{path.rstrip('/')}/{version_of(fingerprint_of_table(for_table)[0])}"
+        from adaptor.release.versions import Versions
+
         fs, root = open_folder(path)
-        if fs.exists(f"{root}/current.json"):
-            try:
-                root = f"{root}/{json.loads(fs.cat_file(f'{root}/current.json'))['version']}"
-            except (ValueError, KeyError, TypeError) as error:
-                raise AdaptorError(
-                    f"current.json in {path} is damaged ({error}); publish one of its versions again"
-                ) from error
+        if (current := Versions(path).current) is not None:
+            root = f"{root}/{current}"
         if not fs.exists(f"{root}/config.json"):
             raise AdaptorError(f"no artifact at {path}: it has no config.json; run jobs/fit.py to make one")
         try:

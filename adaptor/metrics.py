@@ -44,20 +44,39 @@ def overlap(hits: NDArray[np.int64], original: NDArray[np.int64]) -> NDArray[np.
     return np.asarray(shared.mean(axis=1))
 
 
-def graded_overlap(hits: Mapping[str, float], reference: Mapping[str, float], k: int = 10) -> float:
-    """`retrieval@10` of one query: nDCG@k of `hits`, id -> score, by grades of what `reference` finds, id -> cosine.
+def grades_of(cosines: Float32) -> Float32:
+    """Grades `(h, k)` of neighbours by their cosines `(h, k)`, best first: `exp((cosine - highest) / TEMPERATURE)`."""
+    return np.exp((cosines - cosines[:, :1]) / TEMPERATURE)
 
-    The k nearest under the reference have the grades `exp((cosine - highest cosine) / TEMPERATURE)`, as in a fit.
+
+def agreement(above: NDArray[np.int64], level: NDArray[np.int64], grades: Float32) -> float:
+    """nDCG where documents with `grades (h, k)`, best first, have `above` others before them, all else being 0.
+
+    A document that is `level` with others gets the mean of what their places are worth.
     """
+    k = grades.shape[1]
+    discount = 1 / np.log2(np.arange(2, 2 + k))
+    worth = np.concatenate([[0], np.cumsum(discount)])  # of the first 0, 1, ... k places
+    gained = (worth[np.minimum(above + level, k)] - worth[np.minimum(above, k)]) / level
+    return float(((gained * grades).sum(axis=1) / (grades @ discount)).mean())
+
+
+def graded_overlap(hits: Mapping[str, float], reference: Mapping[str, float], k: int = 10) -> float:
+    """`retrieval@10` of one query: `agreement` of `hits`, id -> score, with what `reference` finds, id -> cosine."""
     expected = sorted(reference, key=lambda name: (-reference[name], name))[:k]
     if not expected:
         return 0.0
-    grades = np.exp((np.array([reference[name] for name in expected]) - reference[expected[0]]) / TEMPERATURE)
-    discount = 1 / np.log2(np.arange(2, 2 + len(expected)))
-    found = sorted(hits, key=lambda name: (-hits[name], name))[: len(expected)]
-    grade = dict(zip(expected, grades))
-    gained = sum(grade.get(name, 0.0) * worth for name, worth in zip(found, discount))
-    return float(gained / (grades @ discount))
+    place = {name: number for number, name in enumerate(sorted(hits, key=lambda name: (-hits[name], name)))}
+    above = np.array([[place.get(name, len(expected)) for name in expected]])
+    cosines = np.array([[reference[name] for name in expected]])
+    return agreement(above, np.ones_like(above), grades_of(cosines))
+
+
+def told_apart(intervals: Mapping[int, tuple[float, float]]) -> tuple[list[int], list[int], list[int]]:
+    """Dims whose interval of a difference is above zero, below it, and those where it holds zero."""
+    above = [dim for dim, (low, _) in intervals.items() if low > 0]
+    below = [dim for dim, (_, high) in intervals.items() if high < 0]
+    return above, below, [dim for dim in intervals if dim not in above + below]
 
 
 def judge(

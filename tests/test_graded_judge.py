@@ -5,7 +5,8 @@ import pytest
 from synthetic import clustered
 
 from adaptor.fitting import closed_forms
-from adaptor.fitting.judge import TEMPERATURE, GradedJudge, agreement
+from adaptor.fitting.judge import GradedJudge
+from adaptor.metrics import TEMPERATURE, agreement
 from adaptor.metrics import judge as labelled
 from adaptor.vectors import normalise
 

@@ -35,8 +35,7 @@ def print_fitted(fitted: Fitted) -> None:
         values = [*(kept[dim] for dim in adaptor.dims), score.agreement, *map(geometric_mean, score.others)]
         table.add_row(score.candidate, *(f"{value:.4f}" for value in values), f"{score.seconds:.1f}")
     console.print(table)
-    for metric in (report.metric, *others):
-        console.print(f"{metric:12} {MEANING[metric]}")
+    _explain(report.metric, *others)
     if report.strata:
         console.print(_strata_fitted(adaptor.dims, report))
     winner = adaptor.config["candidate"]
@@ -53,6 +52,12 @@ def print_fitted(fitted: Fitted) -> None:
         console.print("candidate    another version is current: `adaptor compare`, then `adaptor promote`")
     console.print(f"source       {fitted.source}, {sum(fitted.bad_rows.values())} bad rows set aside")
     console.print(f"took         {fitted.seconds:.0f} s")
+
+
+def _explain(*metrics: str) -> None:
+    """What each figure without labels means, a line each."""
+    for metric in metrics:
+        console.print(f"{metric:12} {MEANING[metric]}")
 
 
 def _strata_fitted(dims: tuple[int, ...], report: FitReport) -> Table:
@@ -120,8 +125,8 @@ def print_evaluated(evaluated: Evaluated) -> None:
     if evaluated.beside:
         console.print(_beside(evaluated, evaluated.beside))
     console.print(evaluated.verdict())
-    for metric in filter(None, (evaluated.metric if evaluated.beside else None, evaluated.beside)):
-        console.print(f"{metric:12} {MEANING[metric]}")
+    if evaluated.beside:
+        _explain(evaluated.metric, evaluated.beside)
     console.print(f"adaptor      {evaluated.candidate}, searched in the columns that apply wrote")
     console.print(f"took         {evaluated.seconds:.0f} s")
 
@@ -166,10 +171,9 @@ def print_versions(versions: Versions) -> None:
     for name in ("version", "state", "candidate", "rows", "dims", "fitted at"):
         table.add_column(name)
     for version in versions.all():
-        config, metrics = version.adaptor.config, version.adaptor.metrics
-        dims = "+".join(map(str, version.adaptor.dims))
-        made_of = (str(config.get(key, "-")) for key in ("candidate", "rows"))
-        table.add_row(version.name, version.state, *made_of, dims, str(metrics.get("started_at", "-")))
+        made_of = (str(version.config.get(key, "-")) for key in ("candidate", "rows"))
+        dims, fitted_at = "+".join(map(str, version.dims)), str(version.metrics.get("started_at", "-"))
+        table.add_row(version.name, version.state, *made_of, dims, fitted_at)
     console.print(table)
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from adaptor import metrics
 from adaptor.artifact import Side
 from adaptor.maps import Sides
-from adaptor.metrics import TEMPERATURE, geometric_mean, nearest
+from adaptor.metrics import agreement, geometric_mean, grades_of, nearest
 from adaptor.vectors import Float32, prefix
 
 if TYPE_CHECKING:
@@ -96,8 +96,8 @@ class Judge:
 class GradedJudge(Judge):
     """A judge to whom the nearest document matters most, as to whoever labels documents.
 
-    `grades (h, 10) float32` are `exp((cosine - highest cosine) / TEMPERATURE)` of the expected rows under
-    the reference. Where a corpus is small, or has one right answer, the tenth neighbour says little.
+    `grades (h, 10) float32` are those that `grades_of` gives the expected rows under the reference. Where a
+    corpus is small, or has one right answer, the tenth neighbour says little.
     """
 
     metric: ClassVar[str] = metrics.RETRIEVAL
@@ -111,7 +111,7 @@ class GradedJudge(Judge):
         queries, documents = _prefixes(reference, rows, side, corpus, width)
         expected = nearest(queries, documents, min(NEIGHBOURS, len(corpus)))
         cosines = np.einsum("hd,hkd->hk", queries, documents[expected])
-        return cls(rows, side, expected, dims, np.exp((cosines - cosines[:, :1]) / TEMPERATURE))
+        return cls(rows, side, expected, dims, grades_of(cosines))
 
     def part(self, chosen: NDArray[np.bool_]) -> GradedJudge:
         """The judge that holds only the chosen rows, `chosen (h,)`."""
@@ -137,18 +137,6 @@ class Standard:
         """Metric -> dim -> what is kept, that of the judge who decides first."""
         judges = (self.judge,) if self.other is None else (self.judge, self.other)
         return {judge.metric: judge.kept(sides, corpus) for judge in judges}
-
-
-def agreement(above: NDArray[np.int64], level: NDArray[np.int64], grades: Float32) -> float:
-    """nDCG where documents with `grades (h, k)`, best first, have `above` others before them, all else being 0.
-
-    A document that is `level` with others gets the mean of what their places are worth.
-    """
-    k = grades.shape[1]
-    discount = 1 / np.log2(np.arange(2, 2 + k))
-    worth = np.concatenate([[0], np.cumsum(discount)])  # of the first 0, 1, ... k places
-    gained = (worth[np.minimum(above + level, k)] - worth[np.minimum(above, k)]) / level
-    return float(((gained * grades).sum(axis=1) / (grades @ discount)).mean())
 
 
 def _prefixes(sides: Sides, rows: Float32, side: Side, corpus: Float32, dim: int) -> tuple[Float32, Float32]:

@@ -19,11 +19,13 @@ CURRENT, CANDIDATE, LOCK = "current.json", "candidate.json", "promoting.json"
 
 @dataclass(frozen=True)
 class Version:
-    """One version: its folder's name, what it is made of, and what it is at the moment."""
+    """One version: its folder's name, what it is at the moment, and what its files but the weights say."""
 
     name: str
-    adaptor: Adaptor
     state: str  # current, candidate, before: it was current once, or unused
+    dims: tuple[int, ...]
+    config: Mapping[str, Any]
+    metrics: Mapping[str, Any]
 
 
 class Versions:
@@ -40,30 +42,29 @@ class Versions:
     @property
     def current(self) -> str | None:
         """The version that query services and apply jobs load; None before the first."""
-        return self._read(CURRENT).get("version")
+        return self._version(CURRENT)
 
     @property
     def history(self) -> list[str]:
         """Versions that were current before, the latest last."""
-        return list(self._read(CURRENT).get("history", []))
+        return list((self._read(CURRENT) or {}).get("history", []))
 
     @property
     def candidate(self) -> str | None:
         """The version that waits to be compared and promoted."""
-        return self._read(CANDIDATE).get("version")
+        return self._version(CANDIDATE)
 
     def all(self) -> list[Version]:
-        """Every version that loads, in the order of their names."""
+        """Every version, in the order of their names."""
         names = sorted(path.rpartition("/")[2] for path in self._fs.ls(self._folder, detail=False))
-        there = [name for name in names if self._fs.exists(f"{self._folder}/{name}/config.json")]
-        return [Version(name, self.load(name), self._state(name)) for name in there]
-
-    def _state(self, name: str) -> str:
-        if name == self.current:
-            return "current"
-        if name == self.candidate:
-            return "candidate"
-        return "before" if name in self.history else "unused"
+        states = dict.fromkeys(self.history, "before") | {self.candidate: "candidate", self.current: "current"}
+        versions = []
+        for name in names:
+            config, metrics = (self._read(f"{name}/{part}.json") for part in ("config", "metrics"))
+            if config is not None:
+                state = states.get(name, "unused")
+                versions.append(Version(name, state, tuple(config["dims"]), config["fit"], metrics or {}))
+        return versions
 
     def folder(self, version: str) -> str:
         """Where a version lies."""
@@ -80,7 +81,7 @@ class Versions:
 
         Its folder.
         """
-        version = adaptor.fingerprint[:12]
+        version = adaptor.version
         adaptor.save(self.folder(version), card)
         if promote or self.current is None:
             self.make_current(version)
@@ -116,7 +117,7 @@ class Versions:
         """Promote or roll back, while nobody else does: `AdaptorError` where another run is at it, or was killed."""
         path = f"{self._folder}/{LOCK}"
         if not self._create(path, {"what": what, "since": datetime.now(UTC).isoformat(timespec="seconds")}):
-            other = self._read(LOCK)
+            other = self._read(LOCK) or {}
             raise AdaptorError(
                 f"another run has begun to {other.get('what')} at {other.get('since')}; when it has ended, run this "
                 f"again, or delete {self.root}/{LOCK} if it was killed"
@@ -126,17 +127,29 @@ class Versions:
         finally:
             self._fs.rm_file(path)
 
-    def _read(self, name: str) -> dict[str, Any]:
-        path = f"{self._folder}/{name}"
+    def _version(self, pointer: str) -> str | None:
+        """The version that a pointer names; None where there is no such file."""
+        content = self._read(pointer)
+        if content is None:
+            return None
+        if "version" not in content:
+            raise self._damaged(pointer, "it names no version")
+        return str(content["version"])
+
+    def _read(self, name: str) -> dict[str, Any] | None:
+        """A file of JSON; None where there is none."""
         try:
-            content = json.loads(self._fs.cat_file(path))
-        except FileNotFoundError:
-            return {}
+            content = json.loads(self._fs.cat_file(f"{self._folder}/{name}"))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
         except ValueError as error:
-            raise AdaptorError(
-                f"{name} in {self.root} is damaged ({error}); publish one of its versions again"
-            ) from error
-        return content if isinstance(content, dict) else {}
+            raise self._damaged(name, error) from error
+        if not isinstance(content, dict):
+            raise self._damaged(name, "it is no JSON object")
+        return content
+
+    def _damaged(self, name: str, why: object) -> AdaptorError:
+        return AdaptorError(f"{name} in {self.root} is damaged ({why}); publish one of its versions again")
 
     def _write(self, name: str, content: Mapping[str, Any]) -> None:
         """Replace a file whole."""

@@ -11,24 +11,15 @@ from pyspark.sql import SparkSession
 from adaptor.artifact import Adaptor
 from adaptor.config import Config
 from adaptor.errors import AdaptorError
-from adaptor.metrics import paired_interval
+from adaptor.metrics import paired_interval, told_apart
 from adaptor.release import Versions
 from adaptor.spark.causes import named_causes
 from adaptor.spark.progress import Progress, as_progress
-from adaptor.spark.query_set import (
-    BASELINE_ROWS,
-    Baseline,
-    QuerySet,
-    good_rows,
-    leading_metrics,
-    open_source,
-    query_set_of,
-)
+from adaptor.spark.query_set import Search, leading_metrics, open_source
 from adaptor.spark.runs import Figure, Run, record, recording_failure
 from adaptor.spark.search import View, exact_search
 from adaptor.spark.session import Clock
 from adaptor.spark.tables import TableRef
-from adaptor.vectors import prefix
 
 
 @dataclass(frozen=True)
@@ -46,12 +37,12 @@ class Comparison:
 
     def verdict(self) -> str:
         """Which is better at which dims, in one sentence."""
-        better = [str(dim) for dim, (low, _) in self.intervals.items() if low > 0]
-        worse = [str(dim) for dim, (_, high) in self.intervals.items() if high < 0]
-        parts = [f"{word} at {', '.join(dims)}" for word, dims in (("better", better), ("worse", worse)) if dims]
-        found = " and ".join(parts) if parts else "not told apart from it at any dim"
-        than = "" if not parts else " than the current one"
-        return f"By {self.metric} {self.other} is {found}{than}."
+        better, worse, _ = told_apart(self.intervals)
+        groups = (("better", better), ("worse", worse))
+        parts = [f"{word} at {', '.join(map(str, dims))}" for word, dims in groups if dims]
+        if not parts:
+            return f"By {self.metric} {self.other} is not told apart from it at any dim."
+        return f"By {self.metric} {self.other} is {' and '.join(parts)} than the current one."
 
 
 def compare_versions(
@@ -89,20 +80,17 @@ def _compare(  # noqa: PLR0913 - what both versions are asked with
     assert config.evaluate is not None
     judged, (current, other) = bool(config.evaluate.judgments), pair
     newer = pair[other]
-    report(f"counting the good rows of {source}")
-    rows, total = good_rows(open_source(spark, source, config)[1], source, newer.width, judged)
-    report(f"fitting the SVD baseline on {min(total, BASELINE_ROWS)} rows of {source}")
-    baseline = Baseline.of(rows, total)
-    query_set = query_set_of(spark, config, newer, rows)
-    views = baseline.views(newer.width, dims, query_set.vectors)
-    if not judged:
-        views.append(baseline.reference(newer, query_set.vectors))
-    for name, adaptor in pair.items():
-        views += _views(name, adaptor, dims, query_set)
+    search = Search.of(config, source, open_source(spark, source, config)[1], newer, dims, report)
+    total, query_set = search.total, search.query_set
+    views = search.views + [
+        View(name, "embedding", dim, query_set.through(adaptor, dim), adaptor.map())
+        for name, adaptor in pair.items()
+        for dim in dims
+    ]
     report(f"searching {total} rows with {len(query_set.ids)} queries through {current}, the current one, and {other}")
     with report.rows(total) as count:
         count.expect(total)
-        values = query_set.measure(exact_search(rows, "id", views, 100), newer.width)
+        values = query_set.measure(exact_search(search.rows, "id", views, 100), newer.width)
     metric, _ = leading_metrics(next(iter(values.values())), newer, judged)
     names = ("svd", current, other)
     means = {name: {dim: float(np.mean(values[name, dim][metric])) for dim in dims} for name in names}
@@ -120,11 +108,3 @@ def _compare(  # noqa: PLR0913 - what both versions are asked with
     )
     full = float(np.mean(values["original", newer.width][metric]))
     return Comparison(current, other, metric, full, means, intervals, len(query_set.ids), total)
-
-
-def _views(name: str, adaptor: Adaptor, dims: tuple[int, ...], query_set: QuerySet) -> list[View]:
-    """The source's rows through a version's map, queries through theirs."""
-    side = adaptor.map("corpus" if query_set.judgments is None else "query")
-    return [
-        View(name, "embedding", dim, prefix(side(query_set.vectors, dim), dim), adaptor.map("corpus")) for dim in dims
-    ]

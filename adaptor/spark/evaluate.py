@@ -13,27 +13,18 @@ from adaptor.config import Config
 from adaptor.encode.kernel import Kernel
 from adaptor.errors import AdaptorError
 from adaptor.layout import Encoding, bytes_of, column_of
-from adaptor.metrics import paired_interval
+from adaptor.metrics import paired_interval, told_apart
 from adaptor.spark.apply.stamp import Stamp
 from adaptor.spark.causes import named_causes
 from adaptor.spark.decoders import prefix_column
 from adaptor.spark.preflight import require_commits
 from adaptor.spark.progress import Progress, as_progress
-from adaptor.spark.query_set import (
-    BASELINE_ROWS,
-    Baseline,
-    QuerySet,
-    good_rows,
-    leading_metrics,
-    open_source,
-    query_set_of,
-)
+from adaptor.spark.query_set import QuerySet, Search, leading_metrics, open_source
 from adaptor.spark.row_checks import legible
 from adaptor.spark.runs import Figure, Run, record, recording_failure
 from adaptor.spark.search import View, exact_search
 from adaptor.spark.session import Clock
 from adaptor.spark.tables import TableRef, require_columns
-from adaptor.vectors import prefix
 
 
 @dataclass(frozen=True)
@@ -57,12 +48,9 @@ class Evaluated:
 
     def verdict(self) -> str:
         """Who is ahead of SVD at which dims, by the intervals, in one sentence."""
-        ahead = {"ahead of": [], "behind": [], "not told apart from": []}  # type: dict[str, list[str]]
-        for dim in self.dims:
-            low, high = self.intervals[None, dim]
-            where = "ahead of" if low > 0 else "behind" if high < 0 else "not told apart from"
-            ahead[where].append(str(dim))
-        parts = [f"{where} SVD at {', '.join(dims)}" for where, dims in ahead.items() if dims]
+        words = ("ahead of", "behind", "not told apart from")
+        groups = told_apart({dim: self.intervals[None, dim] for dim in self.dims})
+        parts = [f"{word} SVD at {', '.join(map(str, dims))}" for word, dims in zip(words, groups) if dims]
         return f"By {self.metric} the adaptor is {', '.join(parts)}."
 
     def stored_bytes(self, dim: int) -> int:
@@ -91,21 +79,15 @@ def _evaluate(spark: SparkSession, source: TableRef, config: Config, report: Pro
     adaptor = Adaptor.load(config.artifact.folder)
     name, rows = open_source(spark, source, config)
     nested, encoding = _open_target(spark, config, adaptor, name)
-    report(f"counting the good rows of {source}")
-    rows, total = good_rows(rows, source, adaptor.width, bool(settings.judgments))
-    report(f"fitting the SVD baseline on {min(total, BASELINE_ROWS)} rows of {source}")
-    baseline = Baseline.of(rows, total)
-    query_set = query_set_of(spark, config, adaptor, rows)
+    search = Search.of(config, source, rows, adaptor, adaptor.dims, report)
+    total, query_set = search.total, search.query_set
     report(f"searching {total} rows with {len(query_set.ids)} queries at dims {list(adaptor.dims)} and {adaptor.width}")
     hits: dict[tuple[str, int], list[dict[str, float]]] = {}
-    views = baseline.views(adaptor.width, adaptor.dims, query_set.vectors)
-    if not settings.judgments:
-        views.append(baseline.reference(adaptor, query_set.vectors))
-    searches = ((rows, views), (nested, _nested_views(adaptor, query_set)))
+    searches = ((search.rows, search.views), (nested, _nested_views(adaptor, query_set)))
     with report.rows(len(searches) * total) as count:
-        for table, of_table in searches:
+        for table, views in searches:
             count.expect(total)
-            hits |= exact_search(table, "id", of_table, 100)
+            hits |= exact_search(table, "id", views, 100)
             count.advance(total)
 
     values = query_set.measure(hits, adaptor.width)
@@ -137,8 +119,7 @@ def _evaluate(spark: SparkSession, source: TableRef, config: Config, report: Pro
 
 
 def _nested_views(adaptor: Adaptor, query_set: QuerySet) -> list[View]:
-    side = adaptor.map("corpus" if query_set.judgments is None else "query")
-    return [View("adaptor", column_of(dim), dim, prefix(side(query_set.vectors, dim), dim)) for dim in adaptor.dims]
+    return [View("adaptor", column_of(dim), dim, query_set.through(adaptor, dim)) for dim in adaptor.dims]
 
 
 def _open_target(spark: SparkSession, config: Config, adaptor: Adaptor, name: str) -> tuple[DataFrame, Encoding]:

@@ -111,7 +111,7 @@ def _fit(spark: SparkSession, source: TableRef, config: Config, report: Progress
         for dim, value in values.items()
     ]
     record(spark, config.runs, run, figures)
-    is_candidate = versions.current != adaptor.fingerprint[:12]
+    is_candidate = versions.current != adaptor.version
     return Fitted(adaptor, measured, path, source, sample.bad_rows, is_candidate, run.seconds)
 
 
@@ -119,7 +119,7 @@ def require_dims(rows: DataFrame, embedding: str, dims: Sequence[int], source: T
     """`AdaptorError` where a dim is above the width of the embeddings: by the first rows, if those don't say so."""
     vectors = rows.select(column(rows, embedding).alias("embedding")).where(F.size("embedding") > 0)
     few = vectors.limit(FEW_ROWS)
-    if few.isEmpty() or max(dims) <= common_width(few, "embedding"):
+    if max(dims) <= common_width(few, "embedding"):
         return
     width = common_width(vectors, "embedding")  # the first rows may be odd ones
     if max(dims) > width:

@@ -74,12 +74,12 @@ class Progress:
 
     def __init__(self, report: Callable[[str], None]) -> None:
         self._report = report
-        self.stage, self.count = "", None  # type: tuple[str, Count | None]
+        self.count: Count | None = None
         self._began = self._said = time.monotonic()
 
     def __call__(self, line: str) -> None:
         """Say what is being done from here on."""
-        self.stage, self._began = line, time.monotonic()
+        self._began = time.monotonic()
         if self.count is not None and self.count.unit == "steps":  # training that stopped early
             self.count = None
         self._say(line)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,7 +59,43 @@ class Baseline:
         return views
 
 
-def good_rows(rows: DataFrame, source: TableRef, width: int, judged: bool) -> tuple[DataFrame, int]:
+@dataclass(frozen=True)
+class Search:
+    """What every search over the source begins with: its good rows, who asks, and the baselines as views."""
+
+    rows: DataFrame
+    total: int
+    query_set: QuerySet
+    views: list[View]
+
+    @classmethod
+    def of(
+        cls,
+        config: Config,
+        source: TableRef,
+        rows: DataFrame,
+        adaptor: Adaptor,
+        dims: tuple[int, ...],
+        report: Callable[[str], None],
+    ) -> Search:
+        """The search of `rows`, as `open_source` gives them, at `dims` and at full width.
+
+        Raises `AdaptorError` where there is nothing to find, or nobody to ask.
+        """
+        assert config.evaluate is not None  # load_config has seen to it
+        judged = bool(config.evaluate.judgments)
+        report(f"counting the good rows of {source}")
+        rows, total = _good_rows(rows, source, adaptor.width, judged)
+        report(f"fitting the SVD baseline on {min(total, BASELINE_ROWS)} rows of {source}")
+        baseline = Baseline.of(rows, total)
+        asking = _judged_queries(rows.sparkSession, config, adaptor) if judged else _held_out_rows(rows, config)
+        views = baseline.views(adaptor.width, dims, asking.vectors)
+        if not judged:
+            views.append(baseline.reference(adaptor, asking.vectors))
+        return cls(rows, total, asking, views)
+
+
+def _good_rows(rows: DataFrame, source: TableRef, width: int, judged: bool) -> tuple[DataFrame, int]:
     """Rows that can be searched, and how many; `AdaptorError` where there is nothing to find among them."""
     rows = rows.where(reason("id", "embedding", width).isNull())
     total = rows.count()
@@ -74,12 +111,6 @@ def leading_metrics(values: dict[str, np.ndarray], adaptor: Adaptor, judged: boo
         return next(iter(values)), None
     keep = adaptor.config.get("settings", {}).get("keep", "retrieval")
     return (NEIGHBOURS, RETRIEVAL) if keep == "neighbours" else (RETRIEVAL, NEIGHBOURS)
-
-
-def query_set_of(spark: SparkSession, config: Config, adaptor: Adaptor, rows: DataFrame) -> QuerySet:
-    """What `config.evaluate` asks with: its queries, if they have judgments, else held-out rows."""
-    assert config.evaluate is not None
-    return _judged_queries(spark, config, adaptor) if config.evaluate.judgments else _held_out_rows(rows, config)
 
 
 def open_source(spark: SparkSession, source: TableRef, config: Config) -> tuple[str, DataFrame]:
@@ -126,6 +157,11 @@ class QuerySet:
     vectors: Float32
     judgments: dict[str, dict[str, int]] | None
     strata: dict[str, str] | None
+
+    def through(self, adaptor: Adaptor, dim: int) -> Float32:
+        """The vectors as `adaptor` maps them at `dim`, by the map for queries where they are queries: `(q, dim)`."""
+        side = adaptor.map("corpus" if self.judgments is None else "query")
+        return prefix(side(self.vectors, dim), dim)
 
     def parts(self) -> dict[str | None, NDArray[np.bool_]]:
         """Which of the measured values belong to each stratum; those of None are all."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pyspark.sql import SparkSession
 
+from adaptor.artifact import version_of
 from adaptor.config import Config
 from adaptor.errors import AdaptorError
 from adaptor.release import Versions
@@ -67,7 +68,7 @@ def _write_target(
     """The target by this version, unless it is so already."""
     target = TableRef(config.target_table)
     stamp = Stamp.from_properties(target.properties(spark)) if target.exists(spark) else None
-    if stamp is not None and stamp.fingerprint[:12] == version:
+    if stamp is not None and version_of(stamp.fingerprint) == version:
         report(f"{target.where} was written by {version} already")
         return None
     assert config.apply is not None

@@ -14,7 +14,6 @@ from pyspark.sql.types import DataType, LongType, StringType, StructField, Struc
 from adaptor.errors import AdaptorError
 from adaptor.spark.apply.request import Request
 from adaptor.spark.apply.target import UNFIT, stamp_of
-from adaptor.spark.columns import field_of
 from adaptor.spark.delta_log import Conflict, Definition
 from adaptor.spark.row_checks import legible
 from adaptor.spark.tables import make_table, write_table
@@ -39,12 +38,11 @@ def quarantine_schema(request: Request) -> StructType:
 
 def _id_type(request: Request) -> DataType:
     """The id's own type, but text for one that Arrow does not take."""
-    kind = field_of(request.snapshot().schema, request.columns.id).dataType
     try:
-        to_arrow_type(kind)
+        to_arrow_type(request.id_type)
     except PySparkTypeError:
         return StringType()
-    return kind
+    return request.id_type
 
 
 def listed_id(request: Request, rows: DataFrame) -> Column:

@@ -6,20 +6,20 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 
 import numpy as np
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import StructType
+from pyspark.sql.types import DataType, StringType, StructType
 
 from adaptor.artifact import Adaptor
 from adaptor.config import SAME, Apply, Config, Source
 from adaptor.encode.kernel import Kernel
 from adaptor.errors import AdaptorError
 from adaptor.spark.apply.stamp import BUILD, is_ours
-from adaptor.spark.columns import column, full_name
+from adaptor.spark.columns import column, field_of, full_name
 from adaptor.spark.delta_log import DataFile, DeltaLog, Snapshot
 from adaptor.spark.names import parts_of
 from adaptor.spark.preflight import require_commits
@@ -47,6 +47,7 @@ class Request:
     quarantine: TableRef
     table_id: str = ""  # of the source: another table in the same folder has another
     partitioned_by: tuple[str, ...] = ()  # of `kept`
+    id_type: DataType = field(default_factory=StringType)  # of the source
 
     @property
     def in_place(self) -> bool:
@@ -168,9 +169,15 @@ def open_request(spark: SparkSession, config: Config) -> Request:
     if twice:
         raise AdaptorError(f"the target would have column {', '.join(twice)} twice; take it out of apply.carry")
     columns = config.source.model_copy(update=named)
-    metadata = request.snapshot().metadata
-    partitions = _partitions(request, df.schema, kept, metadata["partitionColumns"])
-    return replace(request, columns=columns, kept=kept, table_id=metadata["id"], partitioned_by=partitions)
+    snapshot = request.snapshot()
+    return replace(
+        request,
+        columns=columns,
+        kept=kept,
+        table_id=snapshot.metadata["id"],
+        partitioned_by=_partitions(request, df.schema, kept, snapshot.definition.partitioned_by),
+        id_type=field_of(snapshot.schema, named["id"]).dataType,
+    )
 
 
 def _partitions(request: Request, schema: StructType, kept: Sequence[str], of_source: Sequence[str]) -> tuple[str, ...]:

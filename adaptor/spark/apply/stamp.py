@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import cast
 
 from adaptor.layout import Encoding, Layout
+from adaptor.release.table_stamp import FINGERPRINT
 
 PREFIX = "matryoshka."
-FINGERPRINT, SOURCE, VERSION = f"{PREFIX}fingerprint", f"{PREFIX}source", f"{PREFIX}source_version"
+SOURCE, VERSION = f"{PREFIX}source", f"{PREFIX}source_version"
 DIMS, LAYOUT, ENCODING = f"{PREFIX}dims", f"{PREFIX}layout", f"{PREFIX}encoding"
 KEY, SOURCE_COLUMNS = f"{PREFIX}key", f"{PREFIX}source_columns"
 BUILD, CHUNK_BYTES, OVER, ABANDONED = (f"{PREFIX}{name}" for name in ("build", "chunk_bytes", "over", "abandoned"))

@@ -25,8 +25,9 @@ from adaptor.codecs import BinaryCodec
 from adaptor.encode.kernel import Kernel
 from adaptor.errors import AdaptorError
 from adaptor.layout import Nested
+from adaptor.release.table_stamp import FINGERPRINT
 from adaptor.spark.apply.request import Request
-from adaptor.spark.apply.stamp import FINGERPRINT, PREFIX, SOURCE, Stamp, is_ours
+from adaptor.spark.apply.stamp import PREFIX, SOURCE, Stamp, is_ours
 from adaptor.spark.columns import field_of
 from adaptor.spark.decoders import prefix_sql
 from adaptor.spark.delta_log import Definition, Snapshot

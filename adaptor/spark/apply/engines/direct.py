@@ -114,10 +114,10 @@ def _run(
     """The work, cut into units, and what became of each."""
     context, target = request.spark.sparkContext, build.site.log.path
     limit = _unit_bytes(files, context.defaultParallelism)
-    partitions = by_partition(files) if request.partitioned_by else [(WHOLE, files)]
+    partitions = by_partition(files) if request.partitioned_by else {WHOLE: files}
     units = [
         Unit(partition, f"{target}/{unquote(partition.folder)}".rstrip("/"), splits)
-        for partition, some in partitions
+        for partition, some in partitions.items()
         for splits in _units(source.location, some, limit)
     ]
     job = partial(

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import groupby
 
 from adaptor.spark.delta_log import DataFile
 from adaptor.storage import is_url
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class Partition:
     """Values of the partition columns, as text, and the folder below the table's in which its files lie.
 
@@ -29,14 +28,11 @@ WHOLE = Partition()
 """Of a table without partitions."""
 
 
-def by_partition(files: Iterable[DataFile]) -> list[tuple[Partition, list[DataFile]]]:
+def by_partition(files: Iterable[DataFile]) -> dict[Partition, list[DataFile]]:
     """Files of a table, those of each partition together."""
-
-    def partition(file: DataFile) -> Partition:
+    partitions: dict[Partition, list[DataFile]] = {}
+    for file in files:
         elsewhere = not file.partition or is_url(file.path) or file.path.startswith("/")
-        return Partition("" if elsewhere else file.path.rpartition("/")[0], tuple(file.partition.items()))
-
-    def order(file: DataFile) -> str:
-        return repr(partition(file))  # a value may be None, which has no order
-
-    return [(partition, list(some)) for partition, some in groupby(sorted(files, key=order), key=partition)]
+        folder = "" if elsewhere else file.path.rpartition("/")[0]
+        partitions.setdefault(Partition(folder, tuple(file.partition.items())), []).append(file)
+    return partitions
