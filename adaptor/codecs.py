@@ -6,10 +6,12 @@ Queries stay float32; documents are decoded, or scored, against them.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from adaptor.layout import Encoding
 from adaptor.vectors import Float32, normalise
 
 
@@ -64,3 +66,42 @@ class BinaryCodec:
         """`(n, ceil(m / 8)) uint8` to `(n, m) float32` of length 1: every number plus or minus the same."""
         bits = np.unpackbits(codes, axis=1, count=self.width).astype(np.float32)
         return (2 * bits - 1) / np.float32(np.sqrt(self.width))
+
+
+@dataclass(frozen=True)
+class PlainCodec:
+    """Numbers as they are."""
+
+    def encode(self, y: Float32) -> Float32:
+        """`y` itself."""
+        return y
+
+    def decode(self, codes: Float32) -> Float32:
+        """`codes` themselves."""
+        return codes
+
+
+class Codec(Protocol):
+    """What every codec does to prefixes `(n, m) float32`."""
+
+    def encode(self, y: Float32) -> NDArray[Any]:
+        """As they are stored."""
+
+    def decode(self, codes: NDArray[Any]) -> Float32:
+        """As they are compared."""
+
+
+def codec_of(encoding: Encoding, width: int, scales: Float32 | None = None) -> Codec:
+    """The codec of prefixes of a width in an encoding; `scales (>= width,)` are int8's."""
+    if encoding == "float32":
+        return PlainCodec()
+    if encoding == "binary":
+        return BinaryCodec(width)
+    assert scales is not None
+    return Int8Codec(scales[:width])
+
+
+def stored(y: Float32, encoding: Encoding, scales: Float32 | None = None) -> Float32:
+    """Prefixes `y (n, m)` of length 1 as they come back from storage in an encoding."""
+    codec = codec_of(encoding, y.shape[1], scales)
+    return codec.decode(codec.encode(y))

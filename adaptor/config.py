@@ -14,11 +14,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from yaml import YAMLError
 
 from adaptor.errors import AdaptorError, ConfigError
+from adaptor.evaluation.rules import WORST_STRATUM, Rule, parse_rules
 from adaptor.fitting.settings import Count, FitSettings, Positive
 from adaptor.layout import Encoding, Layout
+from adaptor.metrics import MEANING, check_measures
 from adaptor.vectors import check_dims
 
 Name = Annotated[str, Field(min_length=1)]
+SectionName = Literal["apply", "evaluate", "gate"]
 SAME = "same"  # the target that is the source itself
 
 
@@ -86,7 +89,6 @@ class Apply(Section):
     engine: Literal["auto", "direct", "arrow", "pandas_udf"] = "auto"
     view: Name | None = None  # of the prefixes in `bands`, in a catalog; null: a named target's with _prefixes
     chunk_bytes: Count | None = None  # of source files, a commit; null: eight rounds of all task slots
-    price_per_core_hour: Positive | None = None  # for --dry-run
 
     @model_validator(mode="after")
     def _in_place(self) -> Apply:
@@ -118,12 +120,50 @@ class Apply(Section):
 
 
 class Evaluate(Section):
-    """What the figures are measured on; without queries and judgments, on neighbours."""
+    """What the figures are measured on: queries with judgments, queries alone, or without them held-out rows."""
 
     data_set: Name
     queries: Name | None = None  # a Delta table with the source's id and embedding columns
-    judgments: Name | None = None  # a Delta table: query_id, corpus_id, grade
-    held_out: Count = 1000  # rows whose neighbours are compared, where there are no judgments
+    judgments: Name | None = None  # a Delta table: query_id, corpus_id, grade; or a file of TREC qrels
+    held_out: Count = 1000  # rows whose neighbours are compared, where there are no queries
+    metrics: Annotated[tuple[Name, ...], Field(min_length=1)] = ("nDCG@10", "R@10", "R@100", "RR@10", "AP@100")
+    encodings: tuple[Encoding, ...] = ("float32", "int8", "binary")  # compared at each dim, whatever is stored
+    shortlists: tuple[Count, ...] = (50, 100, 200, 500)  # hits that the full width puts in order afterwards
+    trec_runs: tuple[Name, ...] = ()  # files of other systems' runs, judged beside
+
+    @field_validator("metrics")
+    @classmethod
+    def _metrics(cls, metrics: tuple[str, ...]) -> tuple[str, ...]:
+        return check_measures(metrics)
+
+    @model_validator(mode="after")
+    def _asked(self) -> Evaluate:
+        for key in ("judgments", "trec_runs"):
+            if getattr(self, key) and self.queries is None:
+                raise ValueError(f"{key} needs queries, the table with the queries' embeddings")
+        if self.trec_runs and self.judgments is None:
+            raise ValueError("trec_runs needs judgments")
+        return self
+
+
+class GateSettings(Section):
+    """What an artifact must keep: rules in words, all of which must hold."""
+
+    rules: Annotated[tuple[Name, ...], Field(min_length=1)]
+    required: bool = False  # whether apply and promote refuse an artifact that has not passed
+
+
+class Rates(Section):
+    """What things cost, in one currency: for prices beside figures."""
+
+    core_hour: Positive | None = None
+    gigabyte_month: Positive | None = None  # of storage, 10^9 bytes
+
+
+class RecommendSettings(Section):
+    """What a width and encoding must hold to be recommended: rules that name no dim."""
+
+    rules: Annotated[tuple[Name, ...], Field(min_length=1)] = ("retention >= 0.95",)
 
 
 class Config(Section):
@@ -139,6 +179,25 @@ class Config(Section):
     workers: WorkersSettings = WorkersSettings()
     apply: Apply | None = None
     evaluate: Evaluate | None = None
+    gate: GateSettings | None = None
+    recommend: RecommendSettings = RecommendSettings()
+    rates: Rates = Rates()
+
+    @property
+    def gate_rules(self) -> tuple[Rule, ...]:
+        """The rules of the gate; none without one."""
+        return parse_rules(self.gate.rules, self.figures, self.dims) if self.gate else ()
+
+    @property
+    def recommend_rules(self) -> tuple[Rule, ...]:
+        """The rules by which a width and encoding is recommended."""
+        return parse_rules(self.recommend.rules, self.figures, ())
+
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """What an evaluation measures of each query."""
+        judged = self.evaluate.metrics if self.evaluate and self.evaluate.judgments else ()
+        return (*judged, *MEANING)
 
     @property
     def target_table(self) -> str:
@@ -160,6 +219,21 @@ class Config(Section):
             raise ValueError(str(error)) from error
 
     @model_validator(mode="after")
+    def _rules(self) -> Config:
+        try:
+            for rule in (*self.gate_rules, *self.recommend_rules):
+                if rule.scope == WORST_STRATUM and self.sample.stratum is None:
+                    raise AdaptorError(f"rule {rule.text!r} needs sample.stratum, the column that tells strata apart")
+            for rule in self.recommend_rules:
+                if rule.dim is not None or rule.against in ("run", "current"):
+                    raise AdaptorError(
+                        f"rule {rule.text!r}: recommend.rules name no dim and no run, only the gate's do"
+                    )
+        except AdaptorError as error:
+            raise ValueError(str(error)) from error
+        return self
+
+    @model_validator(mode="after")
     def _latest(self) -> Config:
         if self.apply and self.apply.mode == "stream" and self.source.version is not None:
             raise ValueError("apply.mode: stream goes up to the latest version; take source.version out")
@@ -175,9 +249,7 @@ class Config(Section):
         return self
 
 
-def load_config(
-    path: str, overrides: Sequence[str] = (), section: Literal["apply", "evaluate"] | None = None
-) -> Config:
+def load_config(path: str, overrides: Sequence[str] = (), section: SectionName | None = None) -> Config:
     """The config in the YAML file at `path` with `overrides` such as "fit.training.steps=50" laid over it.
 
     `section` names one that must be there. Raises `ConfigError` with a sentence for every
@@ -197,12 +269,32 @@ def load_config(
         raise ConfigError(f"{path} can't be read: {' '.join(str(error).split())}") from error
     try:
         # JSON mode, so that a YAML list may become a tuple and everything else stays strict.
-        config = Config.model_validate_json(json.dumps(document, default=str))
+        config = Config.model_validate_json(json.dumps(_moved(document), default=str))
     except ValidationError as error:
         raise ConfigError("\n".join(f"{path}: {line}" for line in _sentences(error))) from error
     if section and getattr(config, section) is None:
         raise ConfigError(f"{path}: section {section!r} is missing; conf/quickstart.yaml shows one")
     return config
+
+
+def _moved(document: Any) -> Any:
+    """A document with keys where they are now: apply.price_per_core_hour is rates.core_hour."""
+    apply = document.get("apply") if isinstance(document, dict) else None
+    if not isinstance(apply, dict) or "price_per_core_hour" not in apply:
+        return document
+    rest = {key: value for key, value in apply.items() if key != "price_per_core_hour"}
+    rates = {"core_hour": apply["price_per_core_hour"]} | (document.get("rates") or {})
+    return document | {"apply": rest, "rates": rates}
+
+
+def load_configs(
+    paths: Sequence[str], overrides: Sequence[str] = (), section: SectionName | None = None
+) -> list[Config]:
+    """Several configs, each as `load_config` reads it; `ConfigError` where a file is named twice."""
+    twice = sorted({path for path in paths if list(paths).count(path) > 1})
+    if twice:
+        raise ConfigError(f"--config names {twice[0]} twice")
+    return [load_config(path, overrides, section) for path in paths]
 
 
 def _sentences(error: ValidationError) -> Iterator[str]:

@@ -30,3 +30,7 @@ def cause(error: BaseException) -> str:
         return [line for line in lines if not line.startswith((" ", "\t"))][-1]
     caused = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]
     return caused[-1] if caused else f"{type(error).__name__}: {lines[0].strip() if lines else 'no message'}"
+
+
+class GateFailed(AdaptorError):
+    """A rule of the gate does not hold: the job did its work, and what it measured is not good enough."""

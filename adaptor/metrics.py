@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from adaptor.errors import AdaptorError
 from adaptor.vectors import Float32
 
-RETRIEVAL, NEIGHBOURS = "retrieval@10", "neighbours@10"
+RETRIEVAL, NEIGHBOURS, ANTI_HUBS, RANKS = "retrieval@10", "neighbours@10", "anti-hubs@10", "rank correlation"
 MEANING = {
     RETRIEVAL: "of what full width finds once hubs are corrected for, the nearer the better: what queries should find",
     NEIGHBOURS: "share of the 10 nearest at the original full width: for duplicates, clusters, graphs",
+    ANTI_HUBS: "the same share of those neighbours that no other query has: what compression loses first",
+    RANKS: "Spearman's correlation of the similarities to the same rows at full width",
 }
-"""What needs no labels: the two figures by which fits choose and evaluations compare, each from 0 to 1."""
+"""What needs no labels. By the first two fits choose and evaluations compare, each from 0 to 1."""
 
 TEMPERATURE = 0.02  # in cosine: a document this much further away than the nearest has a grade of 1/e
 SEARCH_BLOCK = 1024  # queries a matrix product: 1024 x 1,000,000 scores are 4 GB at most
@@ -49,8 +52,8 @@ def grades_of(cosines: Float32) -> Float32:
     return np.exp((cosines - cosines[:, :1]) / TEMPERATURE)
 
 
-def agreement(above: NDArray[np.int64], level: NDArray[np.int64], grades: Float32) -> float:
-    """nDCG where documents with `grades (h, k)`, best first, have `above` others before them, all else being 0.
+def agreement(above: NDArray[np.int64], level: NDArray[np.int64], grades: Float32) -> NDArray[np.float64]:
+    """nDCG `(h,)` where documents with `grades (h, k)`, best first, have `above` others before them, all else being 0.
 
     A document that is `level` with others gets the mean of what their places are worth.
     """
@@ -58,18 +61,7 @@ def agreement(above: NDArray[np.int64], level: NDArray[np.int64], grades: Float3
     discount = 1 / np.log2(np.arange(2, 2 + k))
     worth = np.concatenate([[0], np.cumsum(discount)])  # of the first 0, 1, ... k places
     gained = (worth[np.minimum(above + level, k)] - worth[np.minimum(above, k)]) / level
-    return float(((gained * grades).sum(axis=1) / (grades @ discount)).mean())
-
-
-def graded_overlap(hits: Mapping[str, float], reference: Mapping[str, float], k: int = 10) -> float:
-    """`retrieval@10` of one query: `agreement` of `hits`, id -> score, with what `reference` finds, id -> cosine."""
-    expected = sorted(reference, key=lambda name: (-reference[name], name))[:k]
-    if not expected:
-        return 0.0
-    place = {name: number for number, name in enumerate(sorted(hits, key=lambda name: (-hits[name], name)))}
-    above = np.array([[place.get(name, len(expected)) for name in expected]])
-    cosines = np.array([[reference[name] for name in expected]])
-    return agreement(above, np.ones_like(above), grades_of(cosines))
+    return np.asarray((gained * grades).sum(axis=1) / (grades @ discount))
 
 
 def told_apart(intervals: Mapping[int, tuple[float, float]]) -> tuple[list[int], list[int], list[int]]:
@@ -79,10 +71,24 @@ def told_apart(intervals: Mapping[int, tuple[float, float]]) -> tuple[list[int],
     return above, below, [dim for dim in intervals if dim not in above + below]
 
 
+def check_measures(names: Sequence[str]) -> tuple[str, ...]:
+    """Names of measures as ir-measures writes them, such as nDCG@10; `AdaptorError` for one that it does not know."""
+    import ir_measures
+
+    for name in names:
+        try:
+            ir_measures.parse_measure(name)
+        except (NameError, ValueError, SyntaxError, TypeError) as error:
+            raise AdaptorError(
+                f"{name!r} is no measure that ir-measures knows, such as nDCG@10, R@100, RR@10 or AP@100"
+            ) from error
+    return tuple(names)
+
+
 def judge(
     run: Mapping[str, Mapping[str, float]],
     judgments: Mapping[str, Mapping[str, int]],
-    measures: tuple[str, ...] = ("nDCG@10", "R@10", "R@100", "RR@10"),
+    measures: Sequence[str] = ("nDCG@10", "R@10", "R@100", "RR@10"),
 ) -> dict[str, dict[str, float]]:
     """Measure -> query id -> value, by ir-measures (nDCG with linear gains).
 

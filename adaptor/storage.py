@@ -64,6 +64,20 @@ def as_url(folder: str) -> str:
     return folder if is_url(folder) else f"file://{Path(folder).absolute()}"
 
 
+def write_whole(root: str, name: str, content: bytes) -> None:
+    """Write the file `name` below a folder so that a reader sees what was there or all of the new, never a part."""
+    fs, folder = open_folder(root)
+    path = f"{folder}/{name}"
+    if not is_local(fs):
+        fs.pipe_file(path, content)  # an object appears whole
+        return
+    fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+    beside = f"{path}.{os.getpid()}"
+    with open(beside, "wb") as file:
+        file.write(content)
+    os.replace(beside, path)
+
+
 def remove_folder(url: str) -> None:
     """Delete a folder, if there is one, and all that lies in it."""
     fs, folder = open_folder(url)

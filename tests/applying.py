@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from pyspark.sql import Row, SparkSession
 from synthetic import clustered, embeddings_frame, rotation, save_delta, small_config, write_config
 
@@ -19,6 +20,9 @@ from adaptor.maps import Map
 from adaptor.release import publish
 from adaptor.spark.apply import Applied, apply_table
 from adaptor.spark.delta_log import DeltaLog
+
+# A stream takes the way of an incremental run, and tests of its own show what differs: its doubles of others are slow.
+STREAM = pytest.param("stream", marks=pytest.mark.slow)
 
 ADAPTOR = Adaptor(Map(rotation()), (4, 8, 16), int8_scales=np.full(32, 1e-2, np.float32))
 

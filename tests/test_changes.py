@@ -4,7 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
-from applying import ADAPTOR, Bench, vectors
+from applying import ADAPTOR, STREAM, Bench, vectors
 from comparing import assert_same_rows
 from pyspark.sql import functions as F
 from synthetic import embeddings_frame, rotation, save_delta
@@ -14,7 +14,7 @@ from adaptor.maps import Map
 from adaptor.release import publish
 from adaptor.spark.apply import merge
 
-MODES = ["incremental", "stream"]
+MODES = ["incremental", STREAM]
 
 
 @pytest.fixture(scope="module")

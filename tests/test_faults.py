@@ -221,6 +221,7 @@ def test_a_full_disk(lake, engine):
         )
 
 
+@pytest.mark.slow
 def test_a_source_rewritten_under_a_killed_run(lake):
     """The build goes on with the version that it began with, and says so; the run after takes the new rows."""
     table = lake.docs_again(lake.folder / "rewritten_docs")
@@ -262,6 +263,7 @@ def test_a_source_vacuumed_under_a_running_job(lake, engine):
     assert [row[0] for row in rows(lake.spark, target)] == [f"d{i:03d}" for i in range(40)]
 
 
+@pytest.mark.slow
 def test_a_build_whose_files_were_vacuumed_begins_anew(lake):
     """A build that was left lying until VACUUM of the target took its files is not published without them."""
     path, target = lake.config("stale"), lake.folder / "stale"

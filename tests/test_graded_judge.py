@@ -25,7 +25,7 @@ def test_it_is_the_ndcg_of_a_kept_library():
     run = {str(q): {str(doc): -float(rank) for rank, doc in enumerate(row)} for q, row in enumerate(nearest)}
     judged = {str(q): {str(d): int(g) for d, g in zip(*pair)} for q, pair in enumerate(zip(expected, grades))}
     values = labelled(run, judged, ("nDCG@4",))["nDCG@4"]
-    assert agreement(places(nearest, expected), np.ones_like(expected), grades) == pytest.approx(
+    assert agreement(places(nearest, expected), np.ones_like(expected), grades).mean() == pytest.approx(
         np.mean(list(values.values())), abs=1e-6
     )
 
@@ -49,7 +49,8 @@ def test_the_nearest_counts_more_than_the_tenth():
     grades = np.exp(-np.arange(10, dtype=np.float32))[None]
     without_first, without_tenth = (np.where(expected == lost, 99, expected) for lost in (0, 9))
     agreements = [
-        agreement(places(top, expected), np.ones_like(expected), grades) for top in (without_first, without_tenth)
+        agreement(places(top, expected), np.ones_like(expected), grades).mean()
+        for top in (without_first, without_tenth)
     ]
     assert agreements[0] < 0.5 < 0.99 < agreements[1]
 
@@ -57,5 +58,5 @@ def test_the_nearest_counts_more_than_the_tenth():
 def test_documents_that_are_level_share_what_their_places_are_worth():
     """Three documents nobody can tell apart, one of them wanted: as if its place were drawn."""
     grades = np.array([[1.0]], dtype=np.float32)
-    drawn = [agreement(np.array([[place]]), np.array([[1]]), grades) for place in range(3)]
-    assert agreement(np.array([[0]]), np.array([[3]]), grades) == pytest.approx(np.mean(drawn))
+    drawn = [agreement(np.array([[place]]), np.array([[1]]), grades).item() for place in range(3)]
+    assert agreement(np.array([[0]]), np.array([[3]]), grades).item() == pytest.approx(np.mean(drawn))

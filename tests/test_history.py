@@ -1,7 +1,7 @@
 """What `DESCRIBE HISTORY` says of a target: the operation, rows inserted, updated and deleted, files and bytes."""
 
 import pytest
-from applying import vectors
+from applying import STREAM, vectors
 
 FEED = "ALTER TABLE docs SET TBLPROPERTIES ('delta.enableChangeDataFeed' = true)"
 
@@ -48,7 +48,7 @@ def test_many_chunks_are_one_operation(bench):
     assert metrics["numOutputBytes"] == added_bytes(bench, "nested")
 
 
-@pytest.mark.parametrize("mode", ["incremental", "stream"])
+@pytest.mark.parametrize("mode", ["incremental", STREAM])
 def test_a_merge(bench, mode):
     bench.apply("nested", mode=mode)
     change(bench)
@@ -79,7 +79,7 @@ def test_in_place(bench):
     assert metrics["numRemovedFiles"] == 3
 
 
-@pytest.mark.parametrize("mode", ["incremental", "stream"])
+@pytest.mark.parametrize("mode", ["incremental", STREAM])
 def test_each_commit_says_where_its_rows_come_from(bench, mode):
     bench.apply("nested", mode=mode)
     change(bench)

@@ -1,7 +1,11 @@
-"""The jobs by spark-submit: exit codes, messages and summaries, as a user sees them. One submit a case."""
+"""The jobs by spark-submit: exit codes, messages and summaries, as a user sees them.
+
+What only the sentence differs in runs in this process, through the same entry point.
+"""
 
 import os
 import re
+import runpy
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -11,6 +15,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from synthetic import SMALL_SPARK, clustered, embeddings_frame, rotation, save_delta, small_config, write_config
+from typer.testing import CliRunner
 
 from adaptor import Adaptor
 from adaptor.maps import Map
@@ -60,6 +65,20 @@ def submit(tmp_path):
         return Ended(done.returncode, done.stdout, done.stderr, said, any(events.iterdir()))
 
     return run
+
+
+@pytest.fixture
+def run(spark, tmp_path, monkeypatch):
+    """`run("fit", "--config", path)`: the job in this process, in an empty folder, with the session of all tests."""
+    monkeypatch.chdir(tmp_path)
+
+    def main(job: str, *arguments: str) -> Ended:
+        entry = runpy.run_path(str(ROOT / "jobs" / f"{job}.py"))["app"]
+        ended = CliRunner().invoke(entry, arguments)
+        said = [line for line in ended.stderr.splitlines() if line.startswith(f"{job}: ")]
+        return Ended(ended.exit_code, ended.stdout, ended.stderr, said, started_spark=True)
+
+    return main
 
 
 @pytest.fixture(scope="module")
@@ -130,34 +149,34 @@ def test_table_missing(config, submit):
     refused(ended, "fit: there is no Delta table at lake/none; check source.table")
 
 
-def test_column_missing(lake, config, submit):
+def test_column_missing(lake, config, run):
     path = config(lake.docs)
-    ended = submit("fit", "--config", path, "--set", "source.embedding=vector")
+    ended = run("fit", "--config", path, "--set", "source.embedding=vector")
     refused(ended, r"fit: .*docs has no column 'vector'; it has id, title, embedding$")
 
 
-def test_wrong_element_type(lake, config, submit):
-    ended = submit("fit", "--config", config(lake.words))
+def test_wrong_element_type(lake, config, run):
+    ended = run("fit", "--config", config(lake.words))
     refused(ended, r"column 'embedding' of .*words is array<string>; embeddings are array<float> or array<double>")
 
 
-def test_empty_table(lake, config, submit):
-    refused(submit("fit", "--config", config(lake.empty)), r"fit: .*empty at version 0 has no rows$")
+def test_empty_table(lake, config, run):
+    refused(run("fit", "--config", config(lake.empty)), r"fit: .*empty at version 0 has no rows$")
 
 
-def test_fewer_rows_than_neighbours(lake, config, submit):
-    ended = submit("fit", "--config", config(lake.few))
+def test_fewer_rows_than_neighbours(lake, config, run):
+    ended = run("fit", "--config", config(lake.few))
     refused(ended, r"fit: the sample has 8 good rows; .* needs at least 11 .*: sample more rows$")
 
 
-def test_artifact_missing(lake, config, submit):
-    ended = submit("apply", "--config", config(lake.docs))
+def test_artifact_missing(lake, config, run):
+    ended = run("apply", "--config", config(lake.docs))
     refused(ended, r"apply: no artifact at .*/artifact: it has no config.json; run jobs/fit.py to make one$")
 
 
-def test_artifact_of_another_width(spark, lake, config, submit):
+def test_artifact_of_another_width(spark, lake, config, run):
     narrow = save_delta(embeddings_frame(spark, clustered(20, width=16)), lake.folder / "narrow")
-    ended = submit("apply", "--config", config(narrow, artifact=lake.artifact, apply={"carry": []}))
+    ended = run("apply", "--config", config(narrow, artifact=lake.artifact, apply={"carry": []}))
     refused(ended, r"narrow holds embeddings of width 16, the artifact was fitted on width 32; fit one on this table$")
 
 

@@ -9,7 +9,8 @@ from synthetic import clustered, embeddings_frame, save_delta, small_config, wri
 import adaptor
 from adaptor import FitSettings
 from adaptor.config import load_config
-from adaptor.metrics import graded_overlap
+from adaptor.evaluation.label_free import retrieval
+from adaptor.evaluation.views import Hits
 from adaptor.spark import apply_table, evaluate_table, fit_table
 
 CLOSED = FitSettings(candidates=("truncation", "pca", "svd", "tempered_svd"))
@@ -84,11 +85,20 @@ def test_fit_and_evaluate_agree_on_who_is_ahead(spark, tmp_path, keep):
         assert "ahead of SVD at 4" in evaluated.verdict()
 
 
+def hits(*scores: dict[int, float]) -> Hits:
+    """Of each query, by row."""
+    rows = np.full((len(scores), 10), -1)
+    values = np.full((len(scores), 10), -np.inf, np.float32)
+    for query, run in enumerate(scores):
+        rows[query, : len(run)], values[query, : len(run)] = list(run), list(run.values())
+    return Hits(rows, values)
+
+
 def test_retrieval_of_one_query_is_ndcg_by_graded_neighbours():
-    reference = {"a": 0.9, "b": 0.88, "c": 0.8}
-    assert graded_overlap(reference, reference) == 1.0
+    reference = {0: 0.9, 1: 0.88, 2: 0.8}
+    assert retrieval(hits(reference), hits(reference)) == pytest.approx(1.0)
     grades = {name: np.exp((score - 0.9) / 0.02) for name, score in reference.items()}
-    gained = grades["b"] / np.log2(2) + grades["a"] / np.log2(3)
-    ideal = grades["a"] / np.log2(2) + grades["b"] / np.log2(3) + grades["c"] / np.log2(4)
-    assert graded_overlap({"b": 3.0, "a": 2.0, "x": 1.0}, reference) == pytest.approx(gained / ideal)
-    assert graded_overlap({}, reference) == 0.0
+    gained = grades[1] / np.log2(2) + grades[0] / np.log2(3)
+    ideal = grades[0] / np.log2(2) + grades[1] / np.log2(3) + grades[2] / np.log2(4)
+    values = retrieval(hits({1: 3.0, 0: 2.0, 9: 1.0}, {}, {4: 1.0}), hits(reference, reference, {}))
+    np.testing.assert_allclose(values, [gained / ideal, 0, 0], atol=1e-6)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from applying import ADAPTOR, Bench
+from applying import ADAPTOR, STREAM, Bench
 from comparing import assert_same_rows
 from synthetic import clustered, embeddings_frame
 
@@ -68,7 +68,7 @@ def test_readers_open_the_files_of_one_day_alone(bench):
     assert low < high
 
 
-@pytest.mark.parametrize("mode", ["incremental", "stream"])
+@pytest.mark.parametrize("mode", ["incremental", STREAM])
 def test_changes_are_merged_into_their_partitions(bench, mode):
     bench.apply(mode, mode=mode, carry=CARRY)
     bench.sql("UPDATE docs SET embedding = reverse(embedding) WHERE id < 'd010'")

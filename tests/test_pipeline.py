@@ -318,8 +318,8 @@ def test_evaluate_with_queries_and_judgments(lake):
     judged = [row for row in lake.runs("evaluate") if row.data_set == "judged"]
     figures = {(row.candidate, row.dim, row.metric): row.value for row in judged}
     assert figures["truncation", 4, "R@10"] == evaluated.value("truncation", 4, "R@10")
-    with pytest.raises(AdaptorError, match=r"evaluate.judgments needs evaluate.queries"):
-        evaluate_table(lake.spark, load_config(path, ["evaluate.queries=null"]), quiet)
+    with pytest.raises(AdaptorError, match=r"evaluate.*: judgments needs queries"):
+        load_config(path, ["evaluate.queries=null"])
     few = save_delta(embeddings_frame(lake.spark, X[:1], ["q0"]), lake.folder / "few_queries")
     with pytest.raises(AdaptorError, match="39 judged queries, such as 'q1', are not in"):
         evaluate_table(lake.spark, load_config(path, [f"evaluate.queries={few}"]), quiet)
@@ -366,5 +366,7 @@ def test_every_figure_is_in_the_runs_table(lake):
             continue
         assert row.fingerprint == lake.fitted.adaptor.fingerprint
         assert (row.source, row.source_version, row.rows) == (lake.config.source.table, 0, ROWS)
-        assert row.bytes in {4 * row.dim} | ({row.dim, (row.dim + 7) // 8} if row.candidate == "adaptor" else set())
+        assert row.bytes in {4 * row.dim} | (
+            {row.dim, (row.dim + 7) // 8} if row.candidate.startswith("adaptor") else set()
+        )
         assert min(row.seconds, row.core_seconds) > 0

@@ -133,8 +133,8 @@ def test_a_worse_candidate_loses_its_comparison(bench):
     worse = Adaptor(Map(np.ascontiguousarray(best[:, ::-1])), (4, 8))
     Versions(folder(bench)).add(worse, "", promote=False)
     comparison = compare_versions(bench.spark, bench.config("nested"), quiet)
-    assert (comparison.other, tuple(comparison.intervals)) == (worse.fingerprint[:12], (4, 8))
-    assert all(high < 0 for _, high in comparison.intervals.values())
+    assert (comparison.other, tuple(comparison.gains)) == (worse.fingerprint[:12], (4, 8))
+    assert all(gain.high < 0 for gain in comparison.gains.values())
     assert comparison.verdict() == f"By retrieval@10 {comparison.other} is worse at 4, 8 than the current one."
 
 
@@ -142,8 +142,8 @@ def test_a_version_beside_itself_is_not_told_apart(bench):
     twin = Adaptor(ADAPTOR.corpus, ADAPTOR.dims, config={"twin": True})
     Versions(folder(bench)).add(twin, "", promote=False)
     comparison = compare_versions(bench.spark, bench.config("nested"), quiet)
-    assert set(comparison.intervals.values()) == {(0.0, 0.0)}
-    assert "not told apart from it at any dim" in comparison.verdict()
+    assert {(gain.low, gain.high) for gain in comparison.gains.values()} == {(0.0, 0.0)}
+    assert "not told apart from the current one at any dim" in comparison.verdict()
 
 
 def test_nothing_to_compare(bench):

@@ -11,7 +11,8 @@ import adaptor
 from adaptor import AdaptorError
 from adaptor.config import SampleSettings, load_config
 from adaptor.console.app import console
-from adaptor.console.summaries import print_evaluated, print_fitted
+from adaptor.console.evaluation import print_evaluated
+from adaptor.console.summaries import print_fitted
 from adaptor.fitting.settings import FitSettings
 from adaptor.fitting.strata import hold_out, quotas
 from adaptor.spark.apply import apply_table
@@ -244,7 +245,7 @@ def test_evaluate_reports_held_out_rows_of_each_stratum(spark, lake):
         gain = evaluated.value("adaptor", 4, stratum=label) - evaluated.value("svd", 4, stratum=label)
         assert low - 1e-9 <= gain <= high + 1e-9
         full = evaluated.value("original", 32, stratum=label)
-        assert f"retrieval@10 of stratum {label}: {full:.4f} at full width 32" in shown(evaluated, print_evaluated)
+        assert f"retrieval@10 of stratum {label}: {full:.4f} at full width 32" in shown([evaluated], print_evaluated)
 
 
 def test_evaluate_reports_strata_of_queries_where_their_table_has_them(spark, lake):

@@ -14,6 +14,8 @@ from adaptor.spark.apply import plan_apply
 from adaptor.spark.evaluate import evaluate_table
 from adaptor.spark.fit import fit_table
 
+OTHER_JOBS = ("fit", "dry run", "evaluate")  # which open a table as apply does
+
 
 @pytest.fixture
 def bench(spark, tmp_path):
@@ -142,7 +144,7 @@ def test_changes_are_merged_into_a_target_that_maps_names(bench):
 # versions whose files are gone
 
 
-@pytest.mark.parametrize("job", ["fit", "apply", "dry run", "evaluate"])
+@pytest.mark.parametrize("job", ["apply", *(pytest.param(job, marks=pytest.mark.slow) for job in OTHER_JOBS)])
 def test_a_version_that_was_vacuumed(bench, job):
     bench.apply("target")
     for seed in (1, 2):
@@ -207,7 +209,7 @@ def test_a_folder_that_lets_no_file_in(bench):
 # conditions
 
 
-@pytest.mark.parametrize("job", ["fit", "apply", "dry run", "evaluate"])
+@pytest.mark.parametrize("job", ["apply", *(pytest.param(job, marks=pytest.mark.slow) for job in OTHER_JOBS)])
 def test_a_condition_that_fails_on_a_row(bench, job):
     bench.apply("target", source={"where": "id < 'd1'"})
     bench.sql("UPDATE docs SET title = 'n/a' WHERE id <> 'd001'")

@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from applying import ADAPTOR, Bench
+from applying import ADAPTOR, STREAM, Bench
 from synthetic import clustered, embeddings_frame, rotation
 
 import adaptor
@@ -82,7 +82,7 @@ def test_the_udf_gives_a_struct_of_nulls(bench):
         assert None not in second
 
 
-@pytest.mark.parametrize("mode", ["incremental", "stream"])
+@pytest.mark.parametrize("mode", ["incremental", STREAM])
 def test_changes_are_quarantined_alike(spark, tmp_path, mode):
     bench = Bench(spark, tmp_path)
     with bench.setting("spark.databricks.delta.properties.defaults.enableChangeDataFeed", "true"):

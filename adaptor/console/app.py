@@ -12,11 +12,15 @@ import typer
 from rich.markup import escape
 
 from adaptor.console.terminal import open_console
-from adaptor.errors import AdaptorError, ConfigError, cause
+from adaptor.errors import AdaptorError, ConfigError, GateFailed, cause
 
 console = open_console()
 
 ConfigFile = Annotated[str, typer.Option("--config", metavar="FILE", help="The YAML file; conf/ holds examples.")]
+ConfigFiles = Annotated[
+    list[str], typer.Option("--config", metavar="FILE", help="A YAML file; repeatable, a data set or artifact each.")
+]
+JUnit = Annotated[str | None, typer.Option("--junit", metavar="FILE", help="Writes what the gate says as JUnit XML.")]
 Overrides = Annotated[
     list[str], typer.Option("--set", metavar="KEY=VALUE", help="Overrides one value of the file; repeatable.")
 ]
@@ -29,7 +33,7 @@ def example(job: str) -> str:
 
 @contextmanager
 def one_sentence(job: str) -> Iterator[None]:
-    """End the process non-zero with the cause in the first line; 2 for config mistakes, else 1."""
+    """End the process non-zero with the cause in the first line: 2 for config mistakes, 3 for a gate, else 1."""
     try:
         yield
     except ConfigError as error:
@@ -37,7 +41,7 @@ def one_sentence(job: str) -> Iterator[None]:
         sys.exit(2)
     except AdaptorError as error:
         _fail(job, str(error))
-        sys.exit(1)
+        sys.exit(3 if isinstance(error, GateFailed) else 1)
     except Exception as error:
         _fail(job, f"{cause(error)}\n")
         traceback.print_exc()

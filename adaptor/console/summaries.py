@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from adaptor.fitting.report import FitReport
     from adaptor.release import Versions
     from adaptor.spark.apply import Applied, Plan
-    from adaptor.spark.compare import Comparison
-    from adaptor.spark.evaluate import Evaluated
     from adaptor.spark.fit import Fitted
     from adaptor.spark.release import Release
 
@@ -35,7 +33,7 @@ def print_fitted(fitted: Fitted) -> None:
         values = [*(kept[dim] for dim in adaptor.dims), score.agreement, *map(geometric_mean, score.others)]
         table.add_row(score.candidate, *(f"{value:.4f}" for value in values), f"{score.seconds:.1f}")
     console.print(table)
-    _explain(report.metric, *others)
+    explain(report.metric, *others)
     if report.strata:
         console.print(_strata_fitted(adaptor.dims, report))
     winner = adaptor.config["candidate"]
@@ -54,7 +52,7 @@ def print_fitted(fitted: Fitted) -> None:
     console.print(f"took         {fitted.seconds:.0f} s")
 
 
-def _explain(*metrics: str) -> None:
+def explain(*metrics: str) -> None:
     """What each figure without labels means, a line each."""
     for metric in metrics:
         console.print(f"{metric:12} {MEANING[metric]}")
@@ -117,54 +115,6 @@ def _amount(value: float) -> str:
     return f"{value:,.2f}" if value >= 1 else f"{value:.2g}"
 
 
-def print_evaluated(evaluated: Evaluated) -> None:
-    """For each dim: truncation, SVD and the adaptor, with the paired interval against SVD; then each stratum apart."""
-    console.print(_kept(evaluated, None))
-    for label in evaluated.strata:
-        console.print(_kept(evaluated, label))
-    if evaluated.beside:
-        console.print(_beside(evaluated, evaluated.beside))
-    console.print(evaluated.verdict())
-    if evaluated.beside:
-        _explain(evaluated.metric, evaluated.beside)
-    console.print(f"adaptor      {evaluated.candidate}, searched in the columns that apply wrote")
-    console.print(f"took         {evaluated.seconds:.0f} s")
-
-
-def _beside(evaluated: Evaluated, metric: str) -> Table:
-    """The figure by which the fit did not choose."""
-    full = evaluated.value("original", evaluated.width, metric)
-    table = Table(title=f"{metric}: {full:.4f} at full width {evaluated.width}", title_justify="left")
-    names = ("truncation", "svd", "adaptor")
-    for name in ("dim", *names):
-        table.add_column(name, justify="right")
-    for dim in evaluated.dims:
-        table.add_row(str(dim), *(f"{evaluated.value(name, dim, metric):.4f}" for name in names))
-    return table
-
-
-def _kept(evaluated: Evaluated, stratum: str | None) -> Table:
-    full = evaluated.value("original", evaluated.width, stratum=stratum)
-    of = f" of stratum {escape(stratum)}" if stratum else ""
-    table = Table(
-        title=f"{evaluated.metric}{of}: {full:.4f} at full width {evaluated.width}, {4 * evaluated.width} bytes a row",
-        title_justify="left",
-    )
-    for name in ("dim", "truncation", "svd", "adaptor", "retention", "gain over svd, 95 % interval", "bytes a row"):
-        table.add_column(name, justify="right")
-    for dim in evaluated.dims:
-        values = [evaluated.value(name, dim, stratum=stratum) for name in ("truncation", "svd", "adaptor")]
-        low, high = evaluated.intervals[stratum, dim]
-        table.add_row(
-            str(dim),
-            *(f"{value:.4f}" for value in values),
-            f"{values[-1] / full:.1%}" if full else "-",
-            f"{values[-1] - values[-2]:+.4f} [{low:+.4f}, {high:+.4f}]",
-            str(evaluated.stored_bytes(dim)),
-        )
-    return table
-
-
 def print_versions(versions: Versions) -> None:
     """Every version, and what it is at the moment."""
     table = Table(title=f"Versions in {versions.root}", title_justify="left")
@@ -175,24 +125,6 @@ def print_versions(versions: Versions) -> None:
         dims, fitted_at = "+".join(map(str, version.dims)), str(version.metrics.get("started_at", "-"))
         table.add_row(version.name, version.state, *made_of, dims, fitted_at)
     console.print(table)
-
-
-def print_comparison(comparison: Comparison) -> None:
-    """The current version and the other one at each dim, with the interval of the difference, and a sentence."""
-    table = Table(
-        title=f"{comparison.metric}: {comparison.full:.4f} at full width; {comparison.queries:,} ask among "
-        f"{comparison.rows:,} rows",
-        title_justify="left",
-    )
-    current, other = f"{comparison.current} (current)", comparison.other
-    for name in ("dim", "svd", current, other, "difference, 95 % interval"):
-        table.add_column(name, justify="right")
-    for dim, (low, high) in comparison.intervals.items():
-        values = [comparison.values[name][dim] for name in ("svd", comparison.current, comparison.other)]
-        cells = (f"{value:.4f}" for value in values)
-        table.add_row(str(dim), *cells, f"{values[2] - values[1]:+.4f} [{low:+.4f}, {high:+.4f}]")
-    console.print(table)
-    console.print(comparison.verdict())
 
 
 def print_release(release: Release) -> None:

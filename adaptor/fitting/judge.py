@@ -119,7 +119,8 @@ class GradedJudge(Judge):
 
     def kept(self, sides: Sides, corpus: Float32) -> dict[int, float]:
         """nDCG@10 at each dim, by the grades."""
-        return {dim: agreement(above, level, self.grades) for dim, above, level in self.places(sides, corpus)}
+        places = self.places(sides, corpus)
+        return {dim: float(agreement(above, level, self.grades).mean()) for dim, above, level in places}
 
 
 @dataclass(frozen=True)

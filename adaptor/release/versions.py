@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import Any
 
 from adaptor.artifact import Adaptor
 from adaptor.errors import AdaptorError
-from adaptor.storage import is_local, open_folder
+from adaptor.storage import open_folder, write_whole
 
 CURRENT, CANDIDATE, LOCK = "current.json", "candidate.json", "promoting.json"
 
@@ -89,6 +88,13 @@ class Versions:
             self._write(CANDIDATE, {"version": version})
         return self.folder(version)
 
+    def write_in_card(self, version: str, heading: str, text: str) -> None:
+        """Put a section at the end of a version's model card, in place of the one with that heading."""
+        path = f"{self._folder}/{version}/README.md"
+        card = self._fs.cat_file(path).decode() if self._fs.exists(path) else ""
+        before = card.partition(f"\n## {heading}\n")[0].rstrip()
+        write_whole(self.root, f"{version}/README.md", f"{before}\n\n## {heading}\n\n{text}\n".encode())
+
     def make_current(self, version: str) -> None:
         """Let readers that follow `current.json` have this version from now on."""
         try:
@@ -152,14 +158,7 @@ class Versions:
         return AdaptorError(f"{name} in {self.root} is damaged ({why}); publish one of its versions again")
 
     def _write(self, name: str, content: Mapping[str, Any]) -> None:
-        """Replace a file whole."""
-        path, text = f"{self._folder}/{name}", json.dumps(content, indent=2)
-        if not is_local(self._fs):
-            self._fs.pipe_file(path, text.encode())
-            return
-        with open(f"{path}.{os.getpid()}", "w") as file:
-            file.write(text)
-        os.replace(f"{path}.{os.getpid()}", path)
+        write_whole(self.root, name, json.dumps(content, indent=2).encode())
 
     def _create(self, path: str, content: Mapping[str, Any]) -> bool:
         """Whether the file was not there, and is now."""

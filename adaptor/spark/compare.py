@@ -1,48 +1,48 @@
-"""Two versions of an artifact side by side: the same rows and queries, paired."""
+"""Two versions of an artifact side by side, paired, and the gate of one that is not in the table yet."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import numpy as np
 from pyspark.sql import SparkSession
 
-from adaptor.artifact import Adaptor
 from adaptor.config import Config
 from adaptor.errors import AdaptorError
-from adaptor.metrics import paired_interval, told_apart
+from adaptor.evaluation.measurement import ADAPTOR, Measurement, Variant
+from adaptor.evaluation.statistics import Difference
+from adaptor.metrics import told_apart
 from adaptor.release import Versions
 from adaptor.spark.causes import named_causes
-from adaptor.spark.progress import Progress, as_progress
-from adaptor.spark.query_set import Search, leading_metrics, open_source
-from adaptor.spark.runs import Figure, Run, record, recording_failure
-from adaptor.spark.search import View, exact_search
-from adaptor.spark.session import Clock
+from adaptor.spark.evaluate import Evaluated, conclude, figures_of
+from adaptor.spark.measuring import measure
+from adaptor.spark.progress import as_progress
+from adaptor.spark.runs import Run, record, recording_failure
 from adaptor.spark.tables import TableRef
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What the current version and another one keep at each dim that both have, and SVD beside them."""
+    """What the current version and another one keep at each dim that both have, on the same rows and queries."""
 
     current: str
     other: str
-    metric: str
-    full: float  # of the full width
-    values: dict[str, dict[int, float]]  # svd, current, other -> dim
-    intervals: dict[int, tuple[float, float]]  # of what the other one gains on the current one
-    queries: int
-    rows: int
+    measurement: Measurement
+    gains: dict[int, Difference]  # of the other one over the current one
+
+    def value(self, candidate: str, dim: int) -> float:
+        """What SVD, the current version or the other one keeps."""
+        return self.measurement.mean(Variant(candidate, dim))
 
     def verdict(self) -> str:
         """Which is better at which dims, in one sentence."""
-        better, worse, _ = told_apart(self.intervals)
+        metric = self.measurement.metric
+        better, worse, _ = told_apart({dim: (gain.low, gain.high) for dim, gain in self.gains.items()})
         groups = (("better", better), ("worse", worse))
         parts = [f"{word} at {', '.join(map(str, dims))}" for word, dims in groups if dims]
         if not parts:
-            return f"By {self.metric} {self.other} is not told apart from it at any dim."
-        return f"By {self.metric} {self.other} is {' and '.join(parts)} than the current one."
+            return f"By {metric} {self.other} is not told apart from the current one at any dim."
+        return f"By {metric} {self.other} is {' and '.join(parts)} than the current one."
 
 
 def compare_versions(
@@ -59,52 +59,39 @@ def compare_versions(
             raise AdaptorError(
                 f"{versions.root} has no candidate beside the current version {current}: fit one, or name a version"
             )
-        pair = {current: versions.load(current), other: versions.load(other)}
-        dims = tuple(sorted(set.intersection(*(set(adaptor.dims) for adaptor in pair.values()))))
-        if not dims or len({adaptor.width for adaptor in pair.values()}) > 1:
+        pair = {name: versions.load(name) for name in (current, other)}
+        if len({one.width for one in pair.values()}) > 1 or not set.intersection(*(set(p.dims) for p in pair.values())):
             raise AdaptorError(f"versions {current} and {other} share no dim of one width, so nothing can be compared")
         source = TableRef(config.source.table, config.source.version).pinned(spark)
+        assert config.evaluate is not None  # load_config has seen to it
+        one_step = config.evaluate.model_copy(update={"encodings": ("float32",), "shortlists": (), "trec_runs": ()})
         with named_causes(spark, source, config.source):
-            return _compare(spark, config, source, pair, dims, as_progress(report), clock)
+            asked = config.model_copy(update={"evaluate": one_step})
+            measurement = measure(spark, asked, source, pair, as_progress(report)).measurement
+        gains = {dim: measurement.gain(Variant(other, dim), Variant(current, dim)) for dim in measurement.dims}
+        run = Run.finish(
+            clock, "compare", measurement.data_set, measurement.fingerprint, source, measurement.rows, config.rates
+        )
+        record(spark, config.runs, run, figures_of(measurement))
+        return Comparison(current, other, measurement, gains)
 
 
-def _compare(  # noqa: PLR0913 - what both versions are asked with
-    spark: SparkSession,
-    config: Config,
-    source: TableRef,
-    pair: dict[str, Adaptor],
-    dims: tuple[int, ...],
-    report: Progress,
-    clock: Clock,
-) -> Comparison:
-    assert config.evaluate is not None
-    judged, (current, other) = bool(config.evaluate.judgments), pair
-    newer = pair[other]
-    search = Search.of(config, source, open_source(spark, source, config)[1], newer, dims, report)
-    total, query_set = search.total, search.query_set
-    views = search.views + [
-        View(name, "embedding", dim, query_set.through(adaptor, dim), adaptor.map())
-        for name, adaptor in pair.items()
-        for dim in dims
-    ]
-    report(f"searching {total} rows with {len(query_set.ids)} queries through {current}, the current one, and {other}")
-    with report.rows(total) as count:
-        count.expect(total)
-        values = query_set.measure(exact_search(search.rows, "id", views, 100), newer.width)
-    metric, _ = leading_metrics(next(iter(values.values())), newer, judged)
-    names = ("svd", current, other)
-    means = {name: {dim: float(np.mean(values[name, dim][metric])) for dim in dims} for name in names}
-    intervals = {dim: paired_interval(values[other, dim][metric], values[current, dim][metric]) for dim in dims}
-    figures = [
-        Figure(name, dim, measure, float(by_query.mean()))
-        for (name, dim), measures in values.items()
-        for measure, by_query in measures.items()
-    ]
-    record(
-        spark,
-        config.runs,
-        Run.finish(clock, "compare", config.evaluate.data_set, newer.fingerprint, source, total),
-        figures,
-    )
-    full = float(np.mean(values["original", newer.width][metric]))
-    return Comparison(current, other, metric, full, means, intervals, len(query_set.ids), total)
+def gate_version(
+    spark: SparkSession, config: Config, report: Callable[[str], None], version: str | None = None
+) -> Evaluated:
+    """Measure a version through its map, the candidate unless `version` names one, and judge it by the gate.
+
+    The target need not be written by it, so it can be judged before it is promoted. Where there is no candidate, the
+    current version is judged.
+    """
+    with recording_failure(spark, config, "gate") as clock:
+        versions = Versions(config.artifact.folder)
+        name = version or versions.candidate or versions.current
+        if name is None:
+            raise AdaptorError(f"{versions.root} has no version to judge: run jobs/fit.py first")
+        judged = versions.load(name)
+        source = TableRef(config.source.table, config.source.version).pinned(spark)
+        with named_causes(spark, source, config.source):
+            searched = measure(spark, config, source, {ADAPTOR: judged}, as_progress(report))
+            encoding = config.apply.encoding if config.apply else "float32"
+            return conclude(spark, config, source, replace(searched.measurement, encoding=encoding), clock, "gate")

@@ -97,7 +97,7 @@ def _fit(spark: SparkSession, source: TableRef, config: Config, report: Progress
     versions = Versions(config.artifact.folder)
     path = versions.add(adaptor, model_card(adaptor, measured), promote=config.artifact.promote == "always")
     data_set = config.evaluate.data_set if config.evaluate else source.where
-    run = Run.finish(clock, "fit", data_set, adaptor.fingerprint, source, len(whole.rows))
+    run = Run.finish(clock, "fit", data_set, adaptor.fingerprint, source, len(whole.rows), config.rates)
     figures = [
         Figure(score.candidate, dim, metric, value)
         for score in measured.candidates

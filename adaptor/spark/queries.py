@@ -30,14 +30,16 @@ class Queries:
 def read_queries(  # noqa: PLR0913 - tables, their columns, and what to read of them
     spark: SparkSession,
     table: str,
-    judgments: str | None,
+    judgments: str | Grades | None,
     id_column: str,
     embedding: str,
     width: int,
     judged_only: bool = False,
     stratum_column: str | None = None,
 ) -> Queries:
-    """The queries of `table` with their judgments, all checked; `judged_only` leaves the others out.
+    """The queries of `table` with their judgments, a table's or as given, all checked.
+
+    `judged_only` leaves out those without, where there are judgments.
 
     Raises `AdaptorError` for missing columns, unusable embeddings and judged queries that are not there.
     """
@@ -51,7 +53,7 @@ def read_queries(  # noqa: PLR0913 - tables, their columns, and what to read of 
         column(df, embedding).cast("array<float>").alias("embedding"),
         stratum(df, stratum_column if told_apart else None).alias("stratum"),
     )
-    grades = None if judgments is None else read_judgments(spark, judgments)
+    grades = read_judgments(spark, judgments) if isinstance(judgments, str) else judgments
     if judged_only and grades is not None:
         df = df.where(F.col("id").isin(list(grades)))
     bad = df.where(reason("id", "embedding", width).isNotNull()).count()

@@ -10,6 +10,7 @@ from pyspark.sql import SparkSession
 from adaptor.artifact import version_of
 from adaptor.config import Config
 from adaptor.errors import AdaptorError
+from adaptor.evaluation.gate import require_passed
 from adaptor.release import Versions
 from adaptor.spark.apply import Applied, apply_table
 from adaptor.spark.apply.stamp import Stamp
@@ -55,6 +56,8 @@ def _release(  # noqa: PLR0913 - what both directions share
     back: bool = False,
 ) -> Release:
     versions.load(version)
+    if config.gate is not None and config.gate.required and not back:
+        require_passed(versions.root, version, config.gate_rules)
     with versions.alone(what):
         before = versions.current
         applied = None if config.apply is None else _write_target(spark, config, report, versions, version)
@@ -74,4 +77,5 @@ def _write_target(
     assert config.apply is not None
     apply = config.apply.model_copy(update={"rebuild": True})
     artifact = config.artifact.model_copy(update={"folder": versions.folder(version)})
-    return apply_table(spark, config.model_copy(update={"apply": apply, "artifact": artifact}), report)
+    changes = {"apply": apply, "artifact": artifact, "gate": None}  # which has been asked for already
+    return apply_table(spark, config.model_copy(update=changes), report)

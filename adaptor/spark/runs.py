@@ -21,7 +21,7 @@ from pyspark.sql.types import (
     TimestampType,
 )
 
-from adaptor.config import Config
+from adaptor.config import Config, Rates
 from adaptor.errors import AdaptorError, cause
 from adaptor.spark.delta_log import Conflict
 from adaptor.spark.session import Clock
@@ -44,6 +44,7 @@ SCHEMA = StructType(
         StructField("core_seconds", DoubleType(), False),  # of the whole run, task time and driver CPU
         StructField("bytes", LongType(), False),  # a row at this dim
         StructField("started_at", TimestampType(), False),
+        StructField("price", DoubleType(), True),  # of the whole run: core_seconds at rates.core_hour
         StructField("error", StringType(), True),  # of a run that failed, why: its one row has the metric `failed`
     ]
 )
@@ -63,11 +64,15 @@ class Run:
     seconds: float
     core_seconds: float
     started_at: datetime
+    price: float | None
     error: str | None = None
 
     @classmethod
-    def finish(cls, clock: Clock, job: str, data_set: str, fingerprint: str, source: TableRef, rows: int) -> Run:
+    def finish(  # noqa: PLR0913 - what the figures share
+        cls, clock: Clock, job: str, data_set: str, fingerprint: str, source: TableRef, rows: int, rates: Rates
+    ) -> Run:
         """The run of `job` that began with `clock` and ends now; it has read `rows` of `source`."""
+        core_seconds = clock.core_seconds()
         return cls(
             run_id=uuid4().hex,
             job=job,
@@ -77,8 +82,9 @@ class Run:
             source_version=source.version,
             rows=rows,
             seconds=clock.seconds(),
-            core_seconds=clock.core_seconds(),
+            core_seconds=core_seconds,
             started_at=clock.started_at,
+            price=None if rates.core_hour is None else core_seconds / 3600 * rates.core_hour,
         )
 
 
@@ -109,7 +115,7 @@ def recording_failure(spark: SparkSession, config: Config, job: str) -> Iterator
         yield clock
     except Exception as error:
         data_set = config.evaluate.data_set if config.evaluate else source.where
-        run = replace(Run.finish(clock, job, data_set, "", source, 0), error=cause(error))
+        run = replace(Run.finish(clock, job, data_set, "", source, 0, config.rates), error=cause(error))
         with suppress(AdaptorError, PySparkException, Py4JError, OSError):  # what went wrong first is what counts
             record(spark, config.runs, run, [Figure("none", 0, "failed", 1.0)])
         raise

@@ -1,110 +1,106 @@
-"""Exact search over a table too large for one machine: each task keeps its best, then they merge."""
+"""Exact search over a table too large for one machine: each task keeps its best rows, then they merge, once."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from typing import get_args
 
 import numpy as np
-import pyarrow as pa
-from pyspark.sql import DataFrame
+import numpy.typing as npt
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from adaptor.maps import Map
-from adaptor.vectors import Float32, prefix
+from adaptor.errors import AdaptorError
+from adaptor.evaluation.views import Hits, Metric, Numbering, View
+from adaptor.spark.columns import column
+from adaptor.spark.search_task import BestOfTask, MergeHits, slots_of
+from adaptor.spark.tables import require_columns, require_embeddings
+from adaptor.vectors import as_embeddings, check_dims
 
-SLICE_ROWS = 2048  # rows scored at once: 10,000 queries x 2,048 scores are 80 MB
 
+def exact_search(  # noqa: PLR0913 - a public call, by keyword
+    df: DataFrame,
+    queries: npt.ArrayLike,
+    k: int = 10,
+    *,
+    id: str = "id",
+    embedding: str = "embedding",
+    dims: Sequence[int] | None = None,
+    metric: Metric = "cosine",
+    stratum: str | None = None,
+) -> DataFrame:
+    """The `k` rows of `df` nearest to each of `queries (q, D)`: columns query, dim, rank, id, score.
 
-@dataclass(frozen=True)
-class View:
-    """One way to look at a table: the prefix `dim` of `column`, through `map` if there is one.
-
-    `queries (q, dim) float32`, of length 1, are what it is searched with.
+    `query` counts from 0, `rank` from 1; `id` is of its own type and `score` a cosine, a product, or with `l2` a
+    distance. With `dims` each prefix is searched, all in one pass; else the whole width. With `stratum`, a column, the
+    k nearest of each of its values, which is a column of the result. Rows are chosen by `df.where(...)`; those
+    that are null or have no direction are no hits. Queries go through the adaptor first: `Adaptor.encode`. Raises
+    `AdaptorError` for what can't be searched.
     """
+    vectors = as_embeddings(queries, "queries")
+    if k < 1:
+        raise AdaptorError(f"k is {k}: at least one row must be asked for")
+    if metric not in get_args(Metric):
+        raise AdaptorError(f"metric {metric!r} is unknown: it is one of {', '.join(get_args(Metric))}")
+    asked = check_dims([vectors.shape[1]] if dims is None else dims, vectors.shape[1])
+    require_columns(df, [id, embedding, *([stratum] if stratum else [])])
+    require_embeddings(df, embedding)
+    view = View("hits", embedding, asked, vectors, metric=metric, k=k)
+    of = None if stratum is None else column(df, stratum)
+    hits = _search(df, column(df, id), {embedding: column(df, embedding)}, [view], of, same_width=True)
+    dim = F.element_at(F.array(*map(F.lit, asked)), F.col("slot") + 1).alias("dim")
+    label = [] if stratum is None else [F.col("stratum").alias(stratum)]
+    return hits.select("query", dim, *label, (F.col("rank") + 1).alias("rank"), F.col("id").alias(id), "score")
 
-    name: str
-    column: str
-    dim: int
-    queries: Float32
-    map: Map | None = None
 
-    def rows(self, embeddings: Float32) -> Float32:
-        """Embeddings `(n, D)` as this view compares them: `(n, dim)` of length 1."""
-        return prefix(embeddings if self.map is None else self.map(embeddings, self.dim), self.dim)
+def search_views(df: DataFrame, views: Sequence[View], numbering: Numbering) -> dict[tuple[str, int], Hits]:
+    """What each view of `id, ...` finds at each of its dims, by (name, dim), in one pass; ids are taken as text.
 
-
-def exact_search(
-    df: DataFrame, id_column: str, views: Sequence[View], k: int
-) -> dict[tuple[str, int], list[dict[str, float]]]:
-    """For each view (by name and dim) and query: the `k` rows of highest cosine, id -> score.
-
-    Columns must hold good vectors only. A query whose prefix is zero finds nothing. What reaches the
-    driver is views x queries x k.
+    What reaches the driver is the sum over views of dims x queries x k.
     """
-    columns = list(dict.fromkeys(view.column for view in views))
-
-    def search(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        best = [Best(len(view.queries), k) for view in views]
-        for whole in batches:
-            for start in range(0, whole.num_rows, SLICE_ROWS):
-                batch = whole.slice(start, SLICE_ROWS)
-                ids = np.asarray(batch.column(0).to_pylist(), dtype=object)
-                matrices = {
-                    name: batch.column(i + 1).flatten().to_numpy().reshape(batch.num_rows, -1)
-                    for i, name in enumerate(columns)
-                }
-                for view, hits in zip(views, best):
-                    hits.add(ids, view.queries @ view.rows(matrices[view.column]).T)
-        for number, hits in enumerate(best):
-            yield from hits.batches(number)
-
-    hits = (
-        df.select(F.col(id_column).cast("string"), *(F.col(name).cast("array<float>") for name in columns))
-        .mapInArrow(search, "view int, query int, hits array<struct<score: float, id: string>>")
-        .groupBy("view", "query")
-        .agg(F.slice(F.sort_array(F.flatten(F.collect_list("hits")), asc=False), 1, k).alias("hits"))
-    )
-    results: dict[tuple[str, int], list[dict[str, float]]] = {
-        (view.name, view.dim): [{} for _ in view.queries] for view in views
-    }
-    for row in hits.toLocalIterator():
-        view = views[row["view"]]
-        if not view.queries[row["query"]].any():
-            continue
-        results[view.name, view.dim][row["query"]] = {hit["id"]: hit["score"] for hit in row["hits"]}
+    columns = {view.column: F.col(view.column) for view in views}
+    table = _search(df, F.col("id").cast("string"), columns, views).toArrow().combine_chunks()
+    slots = table["slot"].to_numpy()
+    ids = table["id"].combine_chunks().dictionary_encode()
+    rows = numbering(ids.dictionary.to_pylist())[ids.indices.to_numpy()]
+    query, rank = table["query"].to_numpy(), table["rank"].to_numpy()
+    values = {"rows": rows, "scores": table["score"].to_numpy(), "rescored": table["rescored"].to_numpy()}
+    results = {}
+    for slot, (number, dim) in enumerate(slots_of(views)):
+        view, mine = views[number], slots == slot
+        parts = {"rows": np.full((len(view.queries), view.k), -1)}
+        for name in ("scores", "rescored") if view.rescored_by else ("scores",):
+            parts[name] = np.full(parts["rows"].shape, -np.inf, np.float32)
+        for name, matrix in parts.items():
+            matrix[query[mine], rank[mine]] = values[name][mine]
+        results[view.name, dim] = Hits(**parts)
     return results
 
 
-class Best:
-    """The k best rows of each query seen so far."""
-
-    def __init__(self, queries: int, k: int) -> None:
-        self._k = k
-        self._scores = np.empty((queries, 0), np.float32)
-        self._ids = np.empty((queries, 0), object)
-
-    def add(self, ids: np.ndarray, scores: Float32) -> None:
-        """Take in rows `ids (b,)` with `scores (q, b)`."""
-        top = self._top(scores)
-        scores, chosen = np.take_along_axis(scores, top, axis=1), ids[top]
-        scores = np.concatenate([self._scores, scores], axis=1)
-        chosen = np.concatenate([self._ids, chosen], axis=1)
-        top = self._top(scores)
-        self._scores = np.take_along_axis(scores, top, axis=1)
-        self._ids = np.take_along_axis(chosen, top, axis=1)
-
-    def _top(self, scores: Float32) -> np.ndarray:
-        k = min(self._k, scores.shape[1])
-        return np.argpartition(-scores, k - 1, axis=1)[:, :k]
-
-    def batches(self, view: int) -> Iterator[pa.RecordBatch]:
-        """What was kept, a row a query."""
-        queries, k = self._scores.shape
-        if k:
-            hits = pa.StructArray.from_arrays(
-                [pa.array(self._scores.ravel()), pa.array(self._ids.ravel(), pa.string())], names=["score", "id"]
-            )
-            lists = pa.ListArray.from_arrays(np.arange(queries + 1, dtype=np.int32) * k, hits)
-            numbers = pa.array(np.full(queries, view, np.int32)), pa.array(np.arange(queries, dtype=np.int32))
-            yield pa.RecordBatch.from_arrays([*numbers, lists], names=["view", "query", "hits"])
+def _search(
+    df: DataFrame,
+    id: Column,
+    columns: Mapping[str, Column],
+    views: Sequence[View],
+    stratum: Column | None = None,
+    same_width: bool = False,
+) -> DataFrame:
+    """A row a hit: slot, which counts the dims of all views, stratum, query, rank, both from 0, id, score, rescored."""
+    rows = df.select(
+        id.alias("id"),
+        (F.lit("") if stratum is None else stratum.cast("string")).alias("stratum"),
+        *(values.cast("array<float>").alias(f"vector_{number}") for number, values in enumerate(columns.values())),
+    )
+    kind = rows.schema["id"].dataType.simpleString()
+    merge = MergeHits(views)
+    lists = f"ids array<{kind}>, scores array<float>, rescored array<float>"
+    return (
+        rows.mapInArrow(
+            BestOfTask(views, list(columns), same_width), f"slot int, part int, stratum string, queries int, {lists}"
+        )
+        .groupBy("slot", "part", "stratum")
+        .applyInArrow(
+            lambda table: merge(table),  # Spark counts the arguments, and would count self
+            f"slot int, stratum string, query int, rank int, id {kind}, score float, rescored float",
+        )
+    )

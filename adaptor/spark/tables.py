@@ -143,16 +143,20 @@ class TableRef:
         return DeltaTable.forPath(spark, self.path) if self.is_path else DeltaTable.forName(spark, self.identifier)
 
 
-def require_columns(df: DataFrame, columns: Sequence[str], table: TableRef) -> None:
-    """`AdaptorError` naming the columns that are missing and those there are."""
+def require_columns(df: DataFrame, columns: Sequence[str], table: TableRef | None = None) -> None:
+    """`AdaptorError` naming the columns that are missing and those there are; without a table, of a DataFrame."""
     missing = [column for column in columns if path_of(df.schema, column) is None]
     if missing:
         raise AdaptorError(
-            f"{table.where} has no column {', '.join(map(repr, missing))}; it has {', '.join(df.columns)}"
+            f"{_called(table)} has no column {', '.join(map(repr, missing))}; it has {', '.join(df.columns)}"
         )
 
 
-def require_embeddings(df: DataFrame, column: str, table: TableRef) -> None:
+def _called(table: TableRef | None) -> str:
+    return "the DataFrame" if table is None else table.where
+
+
+def require_embeddings(df: DataFrame, column: str, table: TableRef | None = None) -> None:
     """`AdaptorError` unless `column` is an array of floats or doubles."""
     path = path_of(df.schema, column)
     assert path is not None  # require_columns has seen to it
@@ -160,7 +164,7 @@ def require_embeddings(df: DataFrame, column: str, table: TableRef) -> None:
     if not is_embeddings(kind):
         name = ".".join(names.spelled(field.name) for field in path)
         raise AdaptorError(
-            f"column {column!r} of {table.where} is {type_name(kind)}; "
+            f"column {column!r} of {_called(table)} is {type_name(kind)}; "
             f"embeddings are {EMBEDDINGS}: {way_out(kind, name)}; write that to a table, or name another column"
         )
 

@@ -63,7 +63,7 @@ def _apply(spark: SparkSession, config: Config, report: Progress, clock: Clock) 
     kernel = request.kernel
     source, rows = request.at(outcome.version).source, outcome.rows + outcome.quarantined
     data_set = config.evaluate.data_set if config.evaluate else source.where
-    run = Run.finish(clock, "apply", data_set, kernel.adaptor.fingerprint, source, rows)
+    run = Run.finish(clock, "apply", data_set, kernel.adaptor.fingerprint, source, rows, config.rates)
     figures = [
         Figure("adaptor", dim, "rows_written", outcome.rows, bytes_of(dim, kernel.encoding))
         for dim in kernel.adaptor.dims

@@ -78,7 +78,7 @@ def _measured(request: Request, config: Config, report: Callable[[str], None]) -
         seconds = clock.task_seconds()
     rows = request.count(source)
     hours = seconds / max(seen, 1) * rows / 3600
-    price = request.settings.price_per_core_hour
+    price = config.rates.core_hour
     return Plan(
         source=request.source,
         target=request.target,

@@ -18,6 +18,7 @@ from adaptor.artifact import Adaptor
 from adaptor.config import SAME, Apply, Config, Source
 from adaptor.encode.kernel import Kernel
 from adaptor.errors import AdaptorError
+from adaptor.evaluation.gate import require_passed
 from adaptor.spark.apply.stamp import BUILD, is_ours
 from adaptor.spark.columns import column, field_of, full_name
 from adaptor.spark.delta_log import DataFile, DeltaLog, Snapshot
@@ -143,7 +144,10 @@ def open_request(spark: SparkSession, config: Config) -> Request:
     """
     settings = config.apply
     assert settings is not None  # load_config has seen to it
-    kernel = Kernel(Adaptor.load(config.artifact.folder), settings.layout, settings.encoding)
+    fitted = Adaptor.load(config.artifact.folder)
+    if config.gate is not None and config.gate.required:
+        require_passed(config.artifact.folder, fitted.version, config.gate_rules)
+    kernel = Kernel(fitted, settings.layout, settings.encoding)
     source = TableRef(config.source.table, config.source.version).pinned(spark)
     if source.is_view(spark):
         raise AdaptorError(

@@ -1,0 +1,96 @@
+"""The views through which a table is searched for every variant, and which hits belong to which variant."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from adaptor.artifact import Adaptor
+from adaptor.codecs import codec_of
+from adaptor.evaluation.measurement import ORIGINAL, SVD, TRUNCATION, Variant
+from adaptor.evaluation.views import Hits, View
+from adaptor.fitting import closed_forms
+from adaptor.layout import Encoding
+from adaptor.maps import Sides
+from adaptor.vectors import Float32, prefix
+
+CORRECTED = "corrected"  # the full width that retrieval@10 compares with
+TIMED_ROWS, TIMED_QUERIES = 20_000, 100
+
+
+def baselines(rows: Float32, queries: Float32, dims: tuple[int, ...], adaptor: Adaptor, k: int) -> list[View]:
+    """The full width as it is and as `retrieval@10` takes it, and truncation and SVD at each dim.
+
+    SVD, the plain alternative, is made here of rows of the table: it must be there whatever an artifact holds.
+    The reference has its hubs corrected for as the fit had them, unless the fit took the embeddings as they are.
+    """
+    width, svd = adaptor.width, closed_forms.svd(rows)
+    views = [
+        View(ORIGINAL, "embedding", (width,), queries, k=k),
+        View(TRUNCATION, "embedding", dims, queries[:, : dims[-1]], k=k),
+        View(SVD, "embedding", dims, svd.corpus(queries, dims[-1]), svd.corpus, k=k),
+    ]
+    if adaptor.metrics.get("already_nested"):
+        return [*views, View(CORRECTED, "embedding", (width,), queries, k=k)]
+    corrected = _tempered(svd, rows)
+    return [*views, View(CORRECTED, "embedding", (width,), corrected.corpus(queries), corrected.corpus, k=k)]
+
+
+def _tempered(svd: Sides, rows: Float32) -> Sides:
+    return closed_forms.temper(svd, rows, closed_forms.damping(rows))
+
+
+def mapped(
+    name: str, adaptor: Adaptor, dims: tuple[int, ...], queries: Float32, encodings: Sequence[Encoding], k: int
+) -> list[View]:
+    """An adaptor's prefixes in each encoding, each hit with the score that the full width gives it.
+
+    `queries (q, K)` have gone through its map already. An artifact made by hand may lack the scales of int8.
+    """
+    return [
+        View(
+            f"{name}/{encoding}",
+            "embedding",
+            dims,
+            queries[:, : dims[-1]],
+            adaptor.corpus,
+            encoding,
+            adaptor.int8_scales,
+            k=k,
+            rescored_by=(ORIGINAL, adaptor.width),
+        )
+        for encoding in encodings
+        if encoding != "int8" or adaptor.int8_scales is not None
+    ]
+
+
+def variant_of(view: View, dim: int) -> Variant:
+    """What a view's prefix is a search of."""
+    return Variant(view.name.partition("/")[0], dim, view.encoding)
+
+
+def by_variant(
+    hits: Mapping[tuple[str, int], Hits], views: Sequence[View], shortlists: Sequence[int]
+) -> dict[Variant, Hits]:
+    """The hits of each variant, those of rescored short lists among them."""
+    variants = {}
+    for view in views:
+        for dim in view.dims:
+            mine, variant = hits[view.name, dim], variant_of(view, dim)
+            variants[variant] = mine
+            for length in shortlists if mine.rescored is not None else ():
+                variants[Variant(variant.candidate, dim, variant.encoding, length)] = mine.shortlist(length)
+    return variants
+
+
+def search_seconds(view: View, dim: int, rows: Float32) -> float:
+    """What a query costs a million stored rows in NumPy on this machine, decoding included, of `rows (n, D)`."""
+    few, queries = rows[:TIMED_ROWS], prefix(view.queries[:TIMED_QUERIES], dim)
+    y = prefix(few if view.map is None else view.map(few, dim), dim)
+    codec = codec_of(view.encoding, dim, view.scales)
+    codes = codec.encode(y)
+    started = time.perf_counter()
+    np.matmul(queries, codec.decode(codes).T)
+    return (time.perf_counter() - started) / len(queries) / len(few) * 1e6

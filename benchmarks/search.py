@@ -1,0 +1,100 @@
+"""Exact search on Spark beside faiss on the same Parquet files, and five prefixes beside the longest alone.
+
+python -m benchmarks.search               # 200,000 x 256, 1,000 queries, k = 100, two cores each
+python -m benchmarks.search --rows 20000  # to try it out
+"""
+
+import os
+
+os.environ["OMP_NUM_THREADS"] = "2"  # faiss reads it when it loads; a Spark task gets one thread of its own
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import faiss
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from adaptor.spark import exact_search
+
+WIDTH, QUERIES, K, DIMS, REPEATS, FILES = 256, 1000, 100, (16, 32, 64, 128, 256), 3, 8
+
+
+def write(folder: Path, rows: int) -> None:
+    random = np.random.default_rng(0)
+    for number in range(FILES):
+        count = rows // FILES
+        x = random.standard_normal((count, WIDTH), dtype=np.float32)
+        lists = pa.ListArray.from_arrays(np.arange(count + 1, dtype=np.int32) * WIDTH, x.ravel())
+        ids = pa.array(np.arange(count) + number * count)
+        pq.write_table(pa.table({"id": ids, "embedding": lists}), folder / f"{number}.parquet")
+
+
+def by_faiss(folder: Path, queries: np.ndarray) -> np.ndarray:
+    faiss.omp_set_num_threads(2)
+    table = pq.read_table(folder)
+    x = table["embedding"].combine_chunks().flatten().to_numpy().reshape(table.num_rows, WIDTH)
+    index = faiss.IndexFlatIP(WIDTH)
+    index.add(x)
+    return table["id"].to_numpy()[index.search(queries, K)[1]]
+
+
+def require_equal(folder: Path, queries: np.ndarray, expected: np.ndarray, found: np.ndarray) -> None:
+    """The same ids at the same ranks, but where two scores are equal as float32 rounds them."""
+    table = pq.read_table(folder)
+    x = table["embedding"].combine_chunks().flatten().to_numpy().reshape(table.num_rows, WIDTH).astype(np.float64)
+    query, rank = np.nonzero(expected != found)  # ids count the rows
+    one, two = (np.einsum("ij,ij->i", queries[query], x[ids[query, rank]]) for ids in (expected, found))
+    print(f"{len(query)} of {expected.size} ids differ, by scores of {np.abs(one - two).max(initial=0):.1e} at most")
+    assert np.abs(one - two).max(initial=0) < 1e-4
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=int, default=200_000)
+    rows = parser.parse_args().rows
+    os.environ["PYSPARK_SUBMIT_ARGS"] = "--master local[2] --conf spark.driver.memory=4g pyspark-shell"
+    from adaptor.spark.session import open_session
+
+    spark = open_session("benchmark")
+    queries = np.random.default_rng(1).standard_normal((QUERIES, WIDTH), dtype=np.float32)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write(folder, rows)
+        df = spark.read.parquet(str(folder))
+
+        def by_spark(*dims: int) -> np.ndarray:
+            hits = exact_search(df, queries, K, dims=dims, metric="dot").toArrow()
+            hits = hits.filter(pa.array(hits["dim"].to_numpy() == dims[-1]))
+            found = np.empty((QUERIES, K), np.int64)
+            found[hits["query"].to_numpy(), hits["rank"].to_numpy() - 1] = hits["id"].to_numpy()
+            return found
+
+        ways = {
+            "faiss IndexFlatIP, 2 threads": lambda: by_faiss(folder, queries),
+            "Spark, width 256": lambda: by_spark(WIDTH),
+            f"Spark, {DIMS} in one pass": lambda: by_spark(*DIMS),
+        }
+        results = [way() for way in ways.values()]  # the first calls start workers
+        for other in results[1:]:
+            require_equal(folder, queries, results[0], other)
+        seconds: dict[str, list[float]] = {way: [] for way in ways}
+        for _ in range(REPEATS):
+            for way, call in ways.items():
+                started = time.perf_counter()
+                call()
+                seconds[way].append(time.perf_counter() - started)
+    medians = {way: statistics.median(values) for way, values in seconds.items()}
+    for way, values in seconds.items():
+        print(f"{way:45} median {medians[way]:6.2f} s of {', '.join(f'{value:.2f}' for value in values)}")
+    faiss_seconds, one, five = medians.values()
+    print(f"Spark / faiss {one / faiss_seconds:.2f}; five prefixes / the longest alone {five / one:.2f}")
+    spark.stop()
+
+
+if __name__ == "__main__":
+    main()
