@@ -134,7 +134,10 @@ class Evaluate(Section):
     @field_validator("metrics")
     @classmethod
     def _metrics(cls, metrics: tuple[str, ...]) -> tuple[str, ...]:
-        return check_measures(metrics)
+        try:
+            return check_measures(metrics)
+        except AdaptorError as error:
+            raise ValueError(str(error)) from error
 
     @model_validator(mode="after")
     def _asked(self) -> Evaluate:

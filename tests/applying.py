@@ -53,7 +53,9 @@ class Bench:
     def config(self, name: str, **apply: Any) -> Config:
         settings = {"target": str(self.folder / name), "carry": ["title"], **apply}
         source = settings.pop("source", {})
-        document = small_config(self.folder, self.docs, apply=settings, source={"table": self.docs, **source})
+        others = {name: settings.pop(name) for name in ("gate", "evaluate") if name in settings}
+        source = {"table": self.docs, **source}
+        document = small_config(self.folder, self.docs, apply=settings, source=source, **others)
         return load_config(write_config(self.folder / f"{name}.yaml", document))
 
     def apply(self, name: str, **apply: Any) -> Applied:

@@ -4,10 +4,13 @@ import math
 
 import numpy as np
 import pytest
+import pytrec_eval
 from synthetic import clustered
 
 from adaptor import metrics
 from adaptor.metrics import judge, nearest, overlap, paired_interval
+from adaptor.vectors import prefix
+from benchmarks import data_sets
 
 
 def test_nearest_is_brute_force(monkeypatch):
@@ -75,3 +78,24 @@ def test_paired_interval_is_repeatable_and_of_no_width_where_all_agree():
     against = np.zeros(50)
     assert paired_interval(values, against) == paired_interval(values, against)
     assert paired_interval(np.ones(50), against) == (1, 1)
+
+
+@pytest.mark.parametrize("name", ["scifact", "xquad_de", "xquad_en", "xquad_es"])
+def test_measures_are_those_of_trec_eval(name):
+    """nDCG, recall, MRR and MAP of a real search, by the binding that trec_eval's own code is called through."""
+    case = next(case for case in data_sets.load(name) if case.judgments)
+    queries = list(case.judgments)
+    corpus, asked = prefix(case.corpus, 64), prefix(case.test[queries], 64)
+    rows = nearest(asked, corpus, 100)
+    run = {
+        f"q{query}": {f"d{row}": float(asked[number] @ corpus[row]) for row in rows[number]}
+        for number, query in enumerate(queries)
+    }
+    grades = {f"q{query}": {f"d{row}": grade for row, grade in case.judgments[query].items()} for query in queries}
+    names = {"nDCG@10": "ndcg_cut_10", "R@10": "recall_10", "R@100": "recall_100", "RR": "recip_rank"}
+    names |= {"AP@100": "map_cut_100"}
+    judged = judge(run, grades, tuple(names))
+    expected = pytrec_eval.RelevanceEvaluator(grades, set(names.values())).evaluate(run)
+    for measure, theirs in names.items():
+        for query in grades:
+            assert judged[measure][query] == pytest.approx(expected[query][theirs], abs=1e-6)

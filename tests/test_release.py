@@ -1,7 +1,9 @@
 """A version's life after the fit: candidate, compared, promoted, gone back from; readers never meet two artifacts."""
 
 import json
-import threading
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -208,34 +210,25 @@ def test_nothing_to_promote(bench):
         roll_back(bench.spark, bench.config("nested"), quiet)
 
 
-def test_a_reader_never_meets_a_map_and_a_table_of_two_artifacts(bench):
-    """While versions are promoted and gone back from, what it reads is what its map makes of the source."""
+def test_a_query_service_never_meets_a_map_and_a_table_of_two_artifacts(bench, tmp_path):
+    """Through compare, promote, a nightly apply and rollback, its map is that of the rows it reads."""
     bench.apply("nested")
-    versions, table = Versions(folder(bench)), str(bench.folder / "nested")
-    versions.add(OTHER, "", promote=False)
-    source = np.stack(vectors(100, bad=False))
-    met, ended, mistakes = set(), threading.Event(), []
-
-    def read():
-        while not ended.is_set():
-            fingerprint, version = fingerprint_of_table(table)
-            adaptor = versions.load(fingerprint[:12])
-            rows = bench.spark.read.format("delta").option("versionAsOf", version).load(table).orderBy("id").collect()
-            expected = adaptor.encode(source, dim=8)
-            if not np.allclose([row.embedding_8 for row in rows], expected, atol=1e-5):
-                mistakes.append((fingerprint, version))
-            met.add(fingerprint)
-
-    reader = threading.Thread(target=read)
-    reader.start()
-    try:
-        promote(bench.spark, bench.config("nested"), quiet)
-        roll_back(bench.spark, bench.config("nested"), quiet)
-    finally:
-        ended.set()
-        reader.join()
-    assert not mistakes
-    assert met
+    np.save(tmp_path / "source.npy", np.stack(vectors(100, bad=False)))
+    Versions(folder(bench)).add(OTHER, "", promote=False)
+    stop, config = tmp_path / "stop", bench.config("nested")
+    service = Path(__file__).with_name("query_service.py")
+    arguments = [folder(bench), str(bench.folder / "nested"), str(tmp_path / "source.npy"), str(stop)]
+    with subprocess.Popen([sys.executable, service, *arguments], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            compare_versions(bench.spark, config, quiet)
+            promote(bench.spark, config, quiet)
+            bench.apply("nested")
+            roll_back(bench.spark, config, quiet)
+        finally:
+            stop.touch()
+        said = json.loads(process.communicate()[0])
+    assert said["mistakes"] == []
+    assert said["met"] == sorted([ONE, TWO])
 
 
 def test_a_fit_leaves_a_candidate_and_says_so(spark, tmp_path):

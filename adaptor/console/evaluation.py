@@ -13,6 +13,7 @@ from adaptor.console.app import console
 from adaptor.console.summaries import explain
 from adaptor.evaluation.gate import require_held, write_junit
 from adaptor.evaluation.measurement import ADAPTOR, SVD, Measurement, Variant
+from adaptor.evaluation.recommendation import amount
 from adaptor.evaluation.statistics import corrected, difference
 from adaptor.metrics import MEANING, NEIGHBOURS
 
@@ -52,8 +53,14 @@ def _print_one(evaluated: Evaluated) -> None:
     console.print(evaluated.verdict())
     explain(*(metric for metric in measurement.metrics if metric in MEANING))
     console.print(f"adaptor      {measurement.made_by}, searched in the columns that apply wrote")
-    console.print(f"recommended  {evaluated.recommendation.sentence()}")
+    _recommended(evaluated.recommendation)
     console.print(f"took         {evaluated.seconds:.0f} s")
+
+
+def _recommended(recommendation: Recommendation) -> None:
+    console.print(f"recommended  {recommendation.sentence()}")
+    if sentence := recommendation.rescored_sentence():
+        console.print(f"in two steps {sentence}")
 
 
 def _kept(evaluated: Evaluated, stratum: str | None) -> Table:
@@ -207,27 +214,30 @@ def print_recommendation(recommendation: Recommendation) -> None:
     """Every way to store and search the rows by its bytes, and which to take."""
     table = _table(
         f"Ways to store {recommendation.rows:,} rows, by bytes",
-        ("bytes a row", "way", "retention, 95 % interval", "sure", "ms a query", "a month", ""),
+        ("bytes a row", "dim", "encoding", "retention, 95 % interval", "sure", "ms a query", "a month", "rescore", ""),
     )
-    for option in recommendation.options:
-        kept = option.retention
+    for option in (one for one in recommendation.options if not one.variant.shortlist):
+        kept, seconds, month = option.retention, option.search_seconds, option.month
+        enough = recommendation.shortest_list(option.variant)
         marks = [
             "take this" if option is recommendation.chosen else "",
             "knee" if option.variant == recommendation.knee else "",
         ]
-        seconds, month = option.search_seconds, option.month
         table.add_row(
             str(option.variant.bytes),
-            str(option.variant).removeprefix("adaptor "),
+            str(option.variant.dim),
+            option.variant.encoding,
             f"{kept.value:.1%} [{kept.low:.1%}, {kept.high:.1%}]",
             f"{option.sure:.0%}",
-            "-" if seconds is None else f"{seconds * recommendation.rows / 1e3:.2f}",
-            "-" if month is None else f"{month:,.2f}",
+            "-" if seconds is None else amount(seconds * recommendation.rows / 1e3),
+            "-" if month is None else amount(month),
+            "-" if enough is None else str(enough.variant.shortlist),
             ", ".join(filter(None, marks)),
         )
+    table.caption = "rescore: hits of a query that the full vectors must put in order for the rules to hold"
+    table.caption_justify = "left"
     console.print(table)
-    console.print(recommendation.sentence())
-    console.print("rescored     the full vectors are read too, for the hits of the short list alone")
+    _recommended(recommendation)
     full = decimal(recommendation.full_bytes * recommendation.rows)
     console.print(f"full width   {recommendation.full_bytes} bytes a row, {full} in all")
 

@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from adaptor.console.app import console
+from adaptor.evaluation.recommendation import amount
 from adaptor.metrics import MEANING, geometric_mean
 
 if TYPE_CHECKING:
@@ -103,16 +104,11 @@ def print_plan(plan: Plan) -> None:
     for dim, count in plan.bytes_out.items():
         saved = f"{1 - count / max(plan.bytes_before, 1):.1%} less than the {before} of the vectors as they are"
         console.print(f"bytes out    {decimal(count)} of numbers at {dim}, {saved}")
-    price = "" if plan.price is None else f", {_amount(plan.price)} at the configured price"
+    price = "" if plan.price is None else f", {amount(plan.price)} at the configured price"
     console.print(
-        f"cost         {_amount(plan.core_hours)} core-hours{price}   by {plan.measured_rows:,} rows that were measured"
+        f"cost         {amount(plan.core_hours)} core-hours{price}   by {plan.measured_rows:,} rows that were measured"
     )
     console.print("nothing was written")
-
-
-def _amount(value: float) -> str:
-    """A number that is neither rounded to nothing nor longer than it is certain."""
-    return f"{value:,.2f}" if value >= 1 else f"{value:.2g}"
 
 
 def print_versions(versions: Versions) -> None:

@@ -34,6 +34,13 @@ class Gate:
         return sum(not verdict.holds for verdict in self.verdicts)
 
 
+def require_references(root: str, rules: Sequence[Rule]) -> None:
+    """`AdaptorError` where a rule names a reference run that is not there: before anything is searched."""
+    for rule in rules:
+        if rule.run is not None:
+            records.reference(root, rule.run)
+
+
 def decide(root: str, rules: Sequence[Rule], measurements: Sequence[Measurement], current: str | None) -> Gate:
     """Judge what was measured of one version by every rule, and keep what came out beside the versions in `root`.
 

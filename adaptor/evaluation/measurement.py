@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -137,15 +138,13 @@ class Measurement:
 
 def require_different(measurements: Sequence[Measurement]) -> None:
     """`AdaptorError` where one artifact was measured twice on a data set, or a data set's name means two things."""
-    seen: dict[str, Measurement] = {}
-    for one in measurements:
-        other = seen.setdefault(one.data_set, one)
-        if other is one:
+    for one, other in combinations(measurements, 2):
+        if one.data_set != other.data_set:
             continue
         if (other.rows, other.width) != (one.rows, one.width):
             raise AdaptorError(
-                f"two configs call their data set {one.data_set!r}, one of {other.rows} rows of width {other.width}, "
-                f"one of {one.rows} of width {one.width}; give each a name of its own"
+                f"two configs call their data set {one.data_set!r}, one of {one.rows} rows of width {one.width}, "
+                f"one of {other.rows} of width {other.width}; give each a name of its own"
             )
         if other.version == one.version and other.encoding == one.encoding:
             raise AdaptorError(

@@ -33,8 +33,6 @@ class Recommendation:
 
     rules: tuple[Rule, ...]
     options: tuple[Option, ...]
-    certain: Option | None  # the smallest that holds the rules with their intervals
-    likely: Option | None  # the smallest that holds them by their figures
     knee: Variant  # where more bytes begin to give less
     full_bytes: int
     full_month: float | None
@@ -42,27 +40,58 @@ class Recommendation:
 
     @property
     def chosen(self) -> Option | None:
-        """The one to take: the smallest that is certain."""
-        return self.certain
+        """The one to take: the smallest of one step that holds the rules with their whole intervals."""
+        return self._smallest(rescored=False, certain=True)
+
+    @property
+    def rescored(self) -> Option | None:
+        """The smallest that holds them where the full vectors are at hand to put a short list in order."""
+        return self._smallest(rescored=True, certain=True)
+
+    def _smallest(self, rescored: bool, certain: bool) -> Option | None:
+        fit = (one for one in self.options if bool(one.variant.shortlist) == rescored and one.holds)
+        return next((one for one in fit if one.is_certain or not certain), None)
+
+    def shortest_list(self, variant: Variant) -> Option | None:
+        """The option that rescores the fewest hits of a prefix and certainly holds the rules."""
+        of_prefix = [
+            one
+            for one in self.options
+            if one.variant.shortlist and (one.variant.dim, one.variant.encoding) == (variant.dim, variant.encoding)
+        ]
+        return next((one for one in of_prefix if one.holds and one.is_certain), None)
 
     def sentence(self) -> str:
         """What to take and why, in words."""
         rules = " and ".join(rule.text for rule in self.rules)
-        if self.certain is None and self.likely is None:
+        chosen, likely = self.chosen, self._smallest(rescored=False, certain=False)
+        if chosen is None and likely is None:
             return f"No width and encoding holds {rules}: keep the full width, or loosen the rules."
-        if self.certain is None:
-            assert self.likely is not None
+        if chosen is None:
+            assert likely is not None
             return (
-                f"{self.likely.variant} holds {rules}, but not with its whole interval "
-                f"({self.likely.sure:.0%} sure): more queries would tell."
+                f"{likely.variant} holds {rules}, but not with its whole interval ({likely.sure:.0%} sure): "
+                "more queries would tell."
             )
-        one = self.certain
-        saved = f"{1 - one.variant.bytes / self.full_bytes:.1%} of the bytes"
-        if one.month is not None and self.full_month is not None:
-            saved += f", {self.full_month - one.month:,.2f} of {self.full_month:,.2f} a month"
+        saved = f"{1 - chosen.variant.bytes / self.full_bytes:.1%} of the bytes"
+        if chosen.month is not None and self.full_month is not None:
+            saved += f", {amount(self.full_month - chosen.month)} of {amount(self.full_month)} a month"
         return (
-            f"Take {one.variant}: {one.variant.bytes} bytes a row hold {rules}, {one.sure:.0%} sure. It saves {saved}."
+            f"Take {chosen.variant}: with {chosen.variant.bytes} bytes a row {rules}, {chosen.sure:.0%} sure. "
+            f"It saves {saved}."
         )
+
+    def rescored_sentence(self) -> str | None:
+        """What is enough where the full vectors are read for a short list; None where nothing is, or nothing less."""
+        option, rules = self.rescored, " and ".join(rule.text for rule in self.rules)
+        if option is None or (self.chosen is not None and option.variant.bytes >= self.chosen.variant.bytes):
+            return None
+        return f"{option.variant}, by the full vectors: {option.variant.bytes} bytes a row to search, {rules}."
+
+
+def amount(value: float) -> str:
+    """A number that is neither rounded to nothing nor longer than it is certain."""
+    return f"{value:,.2f}" if value >= 1 else f"{value:.2g}"
 
 
 def recommend(
@@ -88,8 +117,6 @@ def recommend(
     return Recommendation(
         rules=tuple(rules),
         options=options,
-        certain=next((option for option in options if option.holds and option.is_certain), None),
-        likely=next((option for option in options if option.holds), None),
         knee=_knee(first),
         full_bytes=first.full.bytes,
         full_month=price(first.full.bytes),

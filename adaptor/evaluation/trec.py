@@ -33,7 +33,10 @@ def read_run(path: str) -> dict[str, dict[str, float]]:
 
 
 def write_run(path: Path, run: Run, tag: str) -> None:
-    """One line a hit, best first."""
+    """One line a hit, best first; `AdaptorError` for an id that a line can't hold."""
+    for name in (*run, *(document for hits in run.values() for document in hits)):
+        if len(name.split()) != 1:
+            raise AdaptorError(f"id {name!r} has a space, or is none: TREC's files can't hold it")
     lines = [
         f"{query} Q0 {document} {rank} {score:.7g} {tag}\n"
         for query, hits in run.items()

@@ -91,6 +91,9 @@ def search_seconds(view: View, dim: int, rows: Float32) -> float:
     y = prefix(few if view.map is None else view.map(few, dim), dim)
     codec = codec_of(view.encoding, dim, view.scales)
     codes = codec.encode(y)
-    started = time.perf_counter()
-    np.matmul(queries, codec.decode(codes).T)
-    return (time.perf_counter() - started) / len(queries) / len(few) * 1e6
+    seconds = []
+    for _ in range(3):  # the first pays for pages of memory
+        started = time.perf_counter()
+        np.matmul(queries, codec.decode(codes).T)
+        seconds.append(time.perf_counter() - started)
+    return min(seconds) / len(queries) / len(few) * 1e6

@@ -9,6 +9,7 @@ from pyspark.sql import SparkSession
 
 from adaptor.config import Config
 from adaptor.errors import AdaptorError
+from adaptor.evaluation.gate import require_references
 from adaptor.evaluation.measurement import ADAPTOR, Measurement, Variant
 from adaptor.evaluation.statistics import Difference
 from adaptor.metrics import told_apart
@@ -89,6 +90,7 @@ def gate_version(
         name = version or versions.candidate or versions.current
         if name is None:
             raise AdaptorError(f"{versions.root} has no version to judge: run jobs/fit.py first")
+        require_references(versions.root, config.gate_rules)
         judged = versions.load(name)
         source = TableRef(config.source.table, config.source.version).pinned(spark)
         with named_causes(spark, source, config.source):

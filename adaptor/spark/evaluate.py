@@ -146,6 +146,7 @@ def _evaluate(
     spark: SparkSession, source: TableRef, config: Config, report: Progress, clock: Clock, trec: str | None
 ) -> Evaluated:
     assert config.evaluate is not None  # load_config has seen to it
+    gate.require_references(config.artifact.folder, config.gate_rules)
     fitted = Adaptor.load(config.artifact.folder)
     nested = _open_target(spark, config, fitted, open_source(spark, source, config)[0])
     searched = measure(spark, config, source, {ADAPTOR: fitted}, report, nested)
@@ -165,11 +166,20 @@ def conclude(
     record(spark, config.runs, run, figures)
     decided = None
     if config.gate is not None:
-        before = versions.current if version != versions.current else next(iter(versions.history[::-1]), None)
-        decided = gate.decide(versions.root, config.gate_rules, [measurement], before)
+        decided = gate.decide(versions.root, config.gate_rules, [measurement], _current(versions, measurement))
     advice = recommend_for(versions.root, version, config.recommend_rules, rates.gigabyte_month)
     versions.write_in_card(version, "Recommendation", advice.sentence())
     return Evaluated(measurement, figures, decided, advice, run.seconds)
+
+
+def _current(versions: Versions, measurement: Measurement) -> str | None:
+    """The version that rules call current: of the current one itself the one before, if that was measured alike."""
+    if measurement.version != versions.current:
+        return versions.current
+    for before in versions.history[::-1][:1]:
+        if any(other.data_set == measurement.data_set for other in records.last_of(versions.root, before)):
+            return before
+    return None
 
 
 def figures_of(measurement: Measurement) -> list[Figure]:
