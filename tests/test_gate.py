@@ -41,10 +41,10 @@ def root(bench):
     return str(bench.folder / "artifact")
 
 
-def with_columns_swapped(fitted: Adaptor, one: int, other: int) -> Adaptor:
-    """The same but for two columns of its map: another artifact, with a fingerprint of its own."""
+def with_columns_swapped(fitted: Adaptor, some: list[int], others: list[int]) -> Adaptor:
+    """The same but for some columns of its map that change places: an artifact with a fingerprint of its own."""
     order = np.arange(fitted.corpus.out_width)
-    order[[one, other]] = other, one
+    order[some + others] = others + some
     residual = fitted.corpus.residual and replace(fitted.corpus.residual, out=fitted.corpus.residual.out[:, order])
     bias = None if fitted.corpus.bias is None else fitted.corpus.bias[order]
     return replace(fitted, corpus=Map(fitted.corpus.weight[:, order], bias, residual))
@@ -87,7 +87,7 @@ def test_an_artifact_with_columns_swapped_trips_its_gate_and_loses_its_compariso
     bench.apply("nested")
     config = bench.config("nested", gate={"rules": [DROP]}, evaluate={"data_set": "x"})
     assert evaluate_table(bench.spark, config, quiet).gate.passed
-    Versions(root(bench)).add(with_columns_swapped(fitted, 1, 20), "", promote=False)
+    Versions(root(bench)).add(with_columns_swapped(fitted, [1], [20]), "", promote=False)
     (verdict,) = gate_version(bench.spark, config, quiet).gate.verdicts
     assert not verdict.holds
     comparison = compare_versions(bench.spark, config, quiet)
@@ -103,7 +103,7 @@ def test_apply_and_promote_refuse_what_has_not_passed(bench):
     assert not TableRef(config.target_table).exists(bench.spark)
     assert gate_version(bench.spark, config, quiet).gate.passed  # there is no candidate: the current one is judged
     assert apply_table(bench.spark, config, quiet).written == 100
-    other = with_columns_swapped(ADAPTOR, 1, 20)
+    other = with_columns_swapped(ADAPTOR, [1], [20])
     Versions(root(bench)).add(other, "", promote=False)
     with pytest.raises(AdaptorError, match=f"version {other.version} in .* has not been through the gate"):
         promote(bench.spark, config, quiet)
@@ -271,7 +271,9 @@ def test_refits_with_other_seeds_trip_nothing_and_faults_do(tmp_path, spark):
     assert passes(first)
     for seed in range(1, 21):
         assert passes(adaptor.fit(corpus, dims=[32, 64], seed=seed)), seed
-    assert not passes(with_columns_swapped(first, 2, 200))
+    swapped = with_columns_swapped(first, [10, 11, 12, 13], [200, 201, 202, 203])
+    assert not passes(swapped)
+    assert "worse at 32" in compare_versions(spark, config, quiet).verdict()
     assert not passes(adaptor.fit(corpus[::10], dims=[32, 64]))
     weight = first.corpus.weight.copy()
     weight[:, 48:64] = 0
