@@ -156,6 +156,20 @@ class GateSettings(Section):
     required: bool = False  # whether apply and promote refuse an artifact that has not passed
 
 
+class MonitorSettings(Section):
+    """What is looked at between fits, and who hears of it."""
+
+    rows: Annotated[int, Field(ge=200)] = 2000  # of those that came since the fit, or of all where none did
+    queries: Name | None = None  # a Delta table of fresh queries, with the source's id and embedding columns
+    quiet_days: Positive = 7  # without a new version of the source until it is an alert
+    versions_behind: Count = 50  # of the source that apply may lack until it is an alert
+    usage: Name | None = None  # a Delta table with columns dim and reads
+    alerts: Name | None = None  # a Delta table, a row an alert
+    file: Name | None = None  # a line of JSON an alert
+    webhook: Annotated[str, Field(pattern="^https?://")] | None = None  # gets all alerts of a run as JSON
+    webhook_seconds: Positive = 5  # to wait for an answer, each of three times
+
+
 class Rates(Section):
     """What things cost, in one currency: for prices beside figures."""
 
@@ -184,6 +198,7 @@ class Config(Section):
     evaluate: Evaluate | None = None
     gate: GateSettings | None = None
     recommend: RecommendSettings = RecommendSettings()
+    monitor: MonitorSettings = MonitorSettings()
     rates: Rates = Rates()
 
     @property

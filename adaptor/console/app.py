@@ -15,6 +15,7 @@ from adaptor.console.terminal import open_console
 from adaptor.errors import AdaptorError, ConfigError, GateFailed, cause
 
 console = open_console()
+ALERTS = 4  # the exit code of a job that did its work and found something to look at
 
 ConfigFile = Annotated[str, typer.Option("--config", metavar="FILE", help="The YAML file; conf/ holds examples.")]
 ConfigFiles = Annotated[

@@ -17,6 +17,7 @@ from adaptor.errors import AdaptorError
 from adaptor.fitting.candidates import Maker, say_nothing, split_queries
 from adaptor.fitting.contest import Contest, below_svd
 from adaptor.fitting.judge import NEIGHBOURS, GradedJudge, Judge, Standard
+from adaptor.fitting.profile import Profile
 from adaptor.fitting.report import FitReport, Score, StratumScore, SupervisionGain, ZeroPrefixes
 from adaptor.fitting.sample import Judgments, Sample, graded, in_memory
 from adaptor.fitting.settings import CandidateName, FitSettings
@@ -123,6 +124,7 @@ def fit_sample(  # noqa: PLR0913 - what `fit` takes, and where things run
         tuning=contest.tuned.report if contest.tuned else None,
         strata=_by_stratum(sample, maker, standard.judge, contest),
         zero_prefixes=zero,
+        profile=_profile(sample, contest, sides if gain else None, dims),
     )
     config = {
         "candidate": winner,
@@ -136,6 +138,13 @@ def fit_sample(  # noqa: PLR0913 - what `fit` takes, and where things run
     }
     scales = Int8Codec.fit(y).scales
     return Adaptor(sides.corpus, dims, sides.own_query, config, measured.to_json(), scales), measured
+
+
+def _profile(sample: Sample, contest: Contest, supervised: Sides | None, dims: tuple[int, ...]) -> Profile:
+    """What the held-out rows look like to the winner's map of the others; judgments leave no such map."""
+    unseen = supervised or contest.candidates[contest.winner].sides
+    strata = None if sample.strata is None else list(sample.strata)
+    return Profile.of(sample.held_out.rows, unseen.corpus, dims[-1], strata, sample.queries)
 
 
 def _asking(sample: Sample, settings: FitSettings, report: Callable[[str], None]) -> Sample:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, TypeVar
 
 import numpy as np
 
 from adaptor.artifact import Side
+from adaptor.fitting.profile import Profile
 from adaptor.fitting.settings import Keep
 from adaptor.vectors import SHORTEST, Float32
 
@@ -110,6 +111,7 @@ class FitReport:
     strata: dict[str, StratumScore] = field(default_factory=dict)
     zero_prefixes: ZeroPrefixes | None = None
     origin: Origin | None = None
+    profile: Profile | None = None  # arrays, which metrics.json does not hold
 
     @property
     def metric(self) -> str:
@@ -118,7 +120,8 @@ class FitReport:
 
     def to_json(self) -> dict[str, Any]:
         """As it stands in metrics.json, where keys are text and the origin's fields stand beside the others."""
-        said = asdict(self)
+        said = asdict(replace(self, profile=None))
+        said.pop("profile")
         origin = said.pop("origin")
         for score in said["candidates"]:
             score["figures"] = {metric: _with_text_keys(values) for metric, values in score["figures"].items()}

@@ -96,6 +96,10 @@ def _fit(spark: SparkSession, source: TableRef, config: Config, report: Progress
     adaptor = replace(adaptor, metrics=measured.to_json())
     versions = Versions(config.artifact.folder)
     path = versions.add(adaptor, model_card(adaptor, measured), promote=config.artifact.promote == "always")
+    if measured.profile is not None:
+        bad, good = sum(sample.bad_rows.values()), len(whole.rows)
+        profile = replace(measured.profile, bad_share=bad / (bad + good), sampled=bad + good)
+        profile.save(versions.root, adaptor.version)
     data_set = config.evaluate.data_set if config.evaluate else source.where
     run = Run.finish(clock, "fit", data_set, adaptor.fingerprint, source, len(whole.rows), config.rates)
     figures = [

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -138,6 +139,11 @@ class TableRef:
     def properties(self, spark: SparkSession) -> dict[str, str]:
         """The table's properties."""
         return dict(self._delta(spark).detail().collect()[0]["properties"])
+
+    def changed_at(self, spark: SparkSession) -> datetime:
+        """When its last version was committed."""
+        last: datetime = self._delta(spark).history(1).collect()[0]["timestamp"]
+        return last
 
     def _delta(self, spark: SparkSession) -> DeltaTable:
         return DeltaTable.forPath(spark, self.path) if self.is_path else DeltaTable.forName(spark, self.identifier)
