@@ -9,14 +9,19 @@ from importlib.metadata import version
 from pathlib import Path
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "performance.md"
-HEAD = "# Performance\n\nWritten by `make bench-apply`, on made data: random numbers, which no codec makes smaller.\n"
+HEAD = (
+    "# Performance\n\nWritten by `make bench-apply` and `python -m benchmarks.search`, on made data: random numbers, "
+    "which no codec makes smaller.\n"
+)
 
 
 def put_section(title: str, text: str, order: Sequence[str]) -> None:
-    """Write `text` under `title`, in the place that `order` gives it; the other sections stay."""
+    """Write `text` under `title`, in the place that `order` gives it, or last; the other sections stay."""
     old = DOCUMENT.read_text() if DOCUMENT.exists() else ""
     sections = dict(re.findall(r"^## ([^\n]+)\n\n(.*?)(?=\n^## |\Z)", old, re.MULTILINE | re.DOTALL)) | {title: text}
-    texts = [f"\n## {name}\n\n{sections[name].strip()}\n" for name in order if name in sections]
+    texts = [
+        f"\n## {name}\n\n{sections[name].strip()}\n" for name in dict.fromkeys([*order, *sections]) if name in sections
+    ]
     DOCUMENT.write_text(HEAD + "".join(texts))
 
 
