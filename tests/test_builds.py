@@ -22,7 +22,7 @@ def test_the_last_chunk_is_committed_with_what_is_published(bench, chunk_bytes, 
 
 
 @pytest.mark.parametrize("chunk_bytes", [None, 1])
-@pytest.mark.parametrize("engine", ["direct", "arrow"])
+@pytest.mark.parametrize("engine", ["direct", pytest.param("arrow", marks=pytest.mark.slow)])
 def test_a_source_that_has_another_width_by_now(bench, chunk_bytes, engine):
     """The target, whose files lie beside those of the build that fails, is as it was; so is the quarantine."""
     bench.apply("nested", chunk_bytes=chunk_bytes, engine=engine)

@@ -37,6 +37,7 @@ def make(workers: Two) -> Sides:
     return Maker(in_memory(X), None, (4, 8), SETTINGS, 0, workers).make("paper", Standard(judge, nested=False)).sides
 
 
+@pytest.mark.slow
 def test_workers_that_round_apart_made_the_same_map():
     alone, both = make(Two(0.0)), make(Two(3e-7))
     for one, other in zip(alone.corpus.tensors().values(), both.corpus.tensors().values(), strict=True):

@@ -193,7 +193,8 @@ def small_disk(folder: Path, size: str) -> Iterator[Path]:
         subprocess.run(["umount", "--lazy", folder], check=True)
 
 
-@pytest.mark.parametrize("engine", ["direct", pytest.param("arrow", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["direct", "arrow"])
 def test_a_full_disk(lake, engine):
     """One sentence, the table as it was; with more room the same run goes on and finishes."""
     name = f"full_{engine}"
@@ -238,7 +239,8 @@ def test_a_source_rewritten_under_a_killed_run(lake):
     assert rows(lake.spark, lake.folder / "rewritten_quarantine") == []
 
 
-@pytest.mark.parametrize("engine", ["direct", pytest.param("arrow", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["direct", "arrow"])
 def test_a_source_vacuumed_under_a_running_job(lake, engine):
     """A sentence says what happened, the target is as it was; the run after begins anew with what there is."""
     name = f"vacuumed_{engine}"

@@ -30,6 +30,7 @@ from adaptor.spark.session import Clock
 from adaptor.spark.tables import TableRef
 from benchmarks import data_sets
 
+ONE_STEP = {"encodings": ["float32"], "shortlists": []}
 DROP = "neighbours@10 drop against current <= 0.02"
 
 
@@ -85,7 +86,7 @@ def test_an_artifact_with_columns_swapped_trips_its_gate_and_loses_its_compariso
     fitted = Adaptor(closed_forms.svd(np.array(vectors(100, bad=False))).corpus, (4, 8, 16))
     publish(fitted, root(bench))
     bench.apply("nested")
-    config = bench.config("nested", gate={"rules": [DROP]}, evaluate={"data_set": "x"})
+    config = bench.config("nested", gate={"rules": [DROP]}, evaluate={"data_set": "x", **ONE_STEP})
     assert evaluate_table(bench.spark, config, quiet).gate.passed
     Versions(root(bench)).add(with_columns_swapped(fitted, [1], [20]), "", promote=False)
     (verdict,) = gate_version(bench.spark, config, quiet).gate.verdicts
@@ -97,7 +98,7 @@ def test_an_artifact_with_columns_swapped_trips_its_gate_and_loses_its_compariso
 
 def test_apply_and_promote_refuse_what_has_not_passed(bench):
     strict = {"rules": ["retention >= 0.01"], "required": True}
-    config = bench.config("nested", gate=strict, evaluate={"data_set": "x"})
+    config = bench.config("nested", gate=strict, evaluate={"data_set": "x", **ONE_STEP})
     with pytest.raises(AdaptorError, match="has not been through the gate; run `adaptor gate"):
         apply_table(bench.spark, config, quiet)
     assert not TableRef(config.target_table).exists(bench.spark)
@@ -115,7 +116,9 @@ def test_apply_and_promote_refuse_what_has_not_passed(bench):
 def test_the_commands(bench, tmp_path):
     """Exit code 3 where a rule does not hold, with the sentence on stderr, and JUnit XML."""
     bench.apply("nested")
-    bench.config("nested", gate={"rules": ["retention@16 >= 0.1", "retention@4 >= 1.5"]}, evaluate={"data_set": "x"})
+    bench.config(
+        "nested", gate={"rules": ["retention@16 >= 0.1", "retention@4 >= 1.5"]}, evaluate={"data_set": "x", **ONE_STEP}
+    )
     path = str(bench.folder / "nested.yaml")
 
     def run(*arguments):
@@ -138,7 +141,7 @@ def test_the_commands(bench, tmp_path):
 def test_a_reference_run(bench):
     bench.apply("nested")
     rules = {"rules": ["neighbours@10 drop against run spring <= 0"]}
-    config = bench.config("nested", gate=rules, evaluate={"data_set": "x"})
+    config = bench.config("nested", gate=rules, evaluate={"data_set": "x", **ONE_STEP})
     with pytest.raises(AdaptorError, match="has no reference run 'spring': it has none"):
         evaluate_table(bench.spark, config, quiet)
     evaluate_tables(bench.spark, [config.model_copy(update={"gate": None})], quiet, freeze="spring")
@@ -152,9 +155,9 @@ def test_a_reference_run(bench):
 
 def test_data_sets_and_artifacts_in_one_run(bench, tmp_path):
     bench.apply("nested")
-    one = bench.config("nested", evaluate={"data_set": "one"})
+    one = bench.config("nested", evaluate={"data_set": "one", **ONE_STEP})
     other_docs = save_delta(embeddings_frame(bench.spark, clustered(80, seed=5)), tmp_path / "other" / "docs")
-    two = bench.config("two", source={"table": other_docs}, evaluate={"data_set": "two"})
+    two = bench.config("two", source={"table": other_docs}, evaluate={"data_set": "two", **ONE_STEP})
     apply_table(bench.spark, two, quiet)
     first, second = evaluate_tables(bench.spark, [one, two], quiet)
     assert (first.measurement.rows, second.measurement.rows) == (100, 80)
@@ -258,7 +261,7 @@ def test_refits_with_other_seeds_trip_nothing_and_faults_do(tmp_path, spark):
     corpus = data_sets.load("scifact")[0].corpus
     ids = [f"d{number:04d}" for number in range(len(corpus))]
     docs = save_delta(embeddings_frame(spark, corpus, ids), tmp_path / "docs")
-    evaluate = {"data_set": "scifact", "held_out": 500, "encodings": ["float32"], "shortlists": []}
+    evaluate = {"data_set": "scifact", "held_out": 500, **ONE_STEP}
     changes = {"gate": {"rules": ["retrieval@10 drop against current <= 0.01"]}, "evaluate": evaluate, "dims": [32, 64]}
     config = load_config(write_config(tmp_path / "c.yaml", small_config(tmp_path, docs, **changes)))
     versions = Versions(config.artifact.folder)

@@ -87,6 +87,7 @@ json.dump([row.asDict(), nested.asDict()], open(sys.argv[1], "w"))
 """
 
 
+@pytest.mark.slow
 def test_a_task_knows_its_gpu(tmp_path, monkeypatch):
     """A worker that says it has a GPU, as Spark's discovery scripts do; the arithmetic is right with and without."""
     discovery = tmp_path / "gpus.sh"

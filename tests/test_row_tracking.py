@@ -55,6 +55,7 @@ def test_in_place_every_row_is_a_new_one(bench, chunk_bytes):
     assert own(bench, "docs") == names
 
 
+@pytest.mark.slow
 def test_a_target_of_its_own(bench):
     """Built in chunks, rebuilt in another session, merged into: new rows get new ids, the others keep theirs."""
     bench.sql("ALTER TABLE docs SET TBLPROPERTIES ('delta.enableChangeDataFeed' = 'true')")

@@ -16,14 +16,13 @@ from adaptor.evaluation.measurement import ADAPTOR, SVD, Measurement, Variant
 from adaptor.evaluation.recommendation import amount
 from adaptor.evaluation.statistics import corrected, difference
 from adaptor.metrics import MEANING, NEIGHBOURS
+from adaptor.spark.measuring import USUAL_SHORTLIST
 
 if TYPE_CHECKING:
     from adaptor.evaluation.gate import Gate
     from adaptor.evaluation.recommendation import Recommendation
     from adaptor.spark.compare import Comparison
     from adaptor.spark.evaluate import Evaluated
-
-USUAL_SHORTLIST = 200
 
 
 def print_evaluated(evaluated: Sequence[Evaluated]) -> None:

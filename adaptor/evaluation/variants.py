@@ -43,9 +43,9 @@ def _tempered(svd: Sides, rows: Float32) -> Sides:
 
 
 def mapped(
-    name: str, adaptor: Adaptor, dims: tuple[int, ...], queries: Float32, encodings: Sequence[Encoding], k: int
+    name: str, adaptor: Adaptor, dims: tuple[int, ...], queries: Float32, k_by_encoding: Mapping[Encoding, int]
 ) -> list[View]:
-    """An adaptor's prefixes in each encoding, each hit with the score that the full width gives it.
+    """An adaptor's prefixes in each encoding, so many hits a query, each with the score that the full width gives it.
 
     `queries (q, K)` have gone through its map already. An artifact made by hand may lack the scales of int8.
     """
@@ -61,7 +61,7 @@ def mapped(
             k=k,
             rescored_by=(ORIGINAL, adaptor.width),
         )
-        for encoding in encodings
+        for encoding, k in k_by_encoding.items()
         if encoding != "int8" or adaptor.int8_scales is not None
     ]
 
@@ -80,7 +80,7 @@ def by_variant(
         for dim in view.dims:
             mine, variant = hits[view.name, dim], variant_of(view, dim)
             variants[variant] = mine
-            for length in shortlists if mine.rescored is not None else ():
+            for length in [length for length in shortlists if mine.rescored is not None and length <= view.k]:
                 variants[Variant(variant.candidate, dim, variant.encoding, length)] = mine.shortlist(length)
     return variants
 

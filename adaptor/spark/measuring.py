@@ -28,6 +28,7 @@ from adaptor.vectors import Float32
 
 BASELINE_ROWS = 50_000  # rows the SVD baseline is fitted on, those of the table if it has fewer
 COMPARED_ROWS = 1000  # rows to which each query's similarities are ranked
+USUAL_SHORTLIST = 200  # beyond it, what reaches the driver would be mostly short lists
 DEPTH = 100  # hits of a query, where no measure looks further
 
 
@@ -89,12 +90,11 @@ def measure(
     asking = ask(rows, config, newest.width)
     depth = depth_of(config)
     plain = baselines(few, asking.vectors, dims, newest, depth)
-    encodings = tuple(dict.fromkeys((*settings.encodings, config.apply.encoding if config.apply else "float32")))
-    longest = max(depth, *settings.shortlists, 0)
+    hits_of = _hits_of_encodings(config)
     adapted = [
         view
         for name, adaptor in adaptors.items()
-        for view in mapped(name, adaptor, dims, asking.through(adaptor), encodings, longest)
+        for view in mapped(name, adaptor, dims, asking.through(adaptor), hits_of)
     ]
     tables = [(rows, [*plain, *adapted])]
     if nested is not None:
@@ -122,6 +122,18 @@ def depth_of(config: Config) -> int:
     assert config.evaluate is not None
     cutoffs = [int(number) for name in config.evaluate.metrics for number in re.findall(r"@(\d+)", name)]
     return max(DEPTH, *cutoffs)
+
+
+def _hits_of_encodings(config: Config) -> dict[Encoding, int]:
+    """How many hits of a query are taken of each encoding: all short lists of float32, the usual ones of the others."""
+    settings = config.evaluate
+    assert settings is not None
+    encodings = dict.fromkeys((*settings.encodings, config.apply.encoding if config.apply else "float32"))
+    usual = [length for length in settings.shortlists if length <= USUAL_SHORTLIST]
+    return {
+        encoding: max(depth_of(config), *(settings.shortlists if encoding == "float32" else usual), 0)
+        for encoding in encodings
+    }
 
 
 def _hits(
