@@ -27,7 +27,7 @@ def measurement(
         near = FULL * share + noise * random.standard_normal(QUERIES)
         return {"nDCG@10": near, "neighbours@10": near / 2}
 
-    by_variant = {Variant("original", 64): {"nDCG@10": FULL, "neighbours@10": FULL / 2}}
+    by_variant = {Variant("original", 64): {"nDCG@10": FULL.copy(), "neighbours@10": FULL / 2}}
     for dim, share in kept.items():
         by_variant |= {
             Variant(ADAPTOR, dim): values(share),

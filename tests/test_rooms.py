@@ -24,11 +24,9 @@ MODULES = {
 
 
 def room_of(module: str) -> str:
-    """The folder, `config`, or for all other modules of the top floor `core`."""
+    """The folder, or for the modules of the top floor `core`."""
     parts = module.split(".")
-    if parts[1:] == ["config"] or (len(parts) > 1 and (PACKAGE / parts[1]).is_dir()):
-        return parts[1]
-    return "core"
+    return parts[1] if len(parts) > 1 and (PACKAGE / parts[1]).is_dir() else "core"
 
 
 def imports_of(module: str) -> Iterator[tuple[str, bool]]:

@@ -1,0 +1,77 @@
+"""Sections of what is measured and demanded: evaluate, gate, recommend, monitor, rates."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, field_validator, model_validator
+
+from adaptor.config.section import Name, Section
+from adaptor.errors import AdaptorError
+from adaptor.fitting.settings import Count, Positive
+from adaptor.layout import Encoding
+from adaptor.metrics import check_measures
+
+
+class Evaluate(Section):
+    """What the figures are measured on: queries with judgments, queries alone, or without them held-out rows."""
+
+    data_set: Name
+    queries: Name | None = None  # a Delta table with the source's id and embedding columns
+    judgments: Name | None = None  # a Delta table: query_id, corpus_id, grade; or a file of TREC qrels
+    held_out: Count = 1000  # rows whose neighbours are compared, where there are no queries
+    metrics: Annotated[tuple[Name, ...], Field(min_length=1)] = ("nDCG@10", "R@10", "R@100", "RR@10", "AP@100")
+    encodings: tuple[Encoding, ...] = ("float32", "int8", "binary")  # compared at each dim, whatever is stored
+    shortlists: tuple[Count, ...] = (50, 100, 200, 500)  # hits that the full width puts in order afterwards
+    trec_runs: tuple[Name, ...] = ()  # files of other systems' runs, judged beside
+
+    @field_validator("metrics")
+    @classmethod
+    def _metrics(cls, metrics: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            return check_measures(metrics)
+        except AdaptorError as error:
+            raise ValueError(str(error)) from error
+
+    @model_validator(mode="after")
+    def _asked(self) -> Evaluate:
+        for key in ("judgments", "trec_runs"):
+            if getattr(self, key) and self.queries is None:
+                raise ValueError(f"{key} needs queries, the table with the queries' embeddings")
+        if self.trec_runs and self.judgments is None:
+            raise ValueError("trec_runs needs judgments")
+        return self
+
+
+class GateSettings(Section):
+    """What an artifact must keep: rules in words, all of which must hold."""
+
+    rules: Annotated[tuple[Name, ...], Field(min_length=1)]
+    required: bool = False  # whether apply and promote refuse an artifact that has not passed
+
+
+class MonitorSettings(Section):
+    """What is looked at between fits, and who hears of it."""
+
+    rows: Annotated[int, Field(ge=200)] = 2000  # of those that came since the fit, or of all where none did
+    queries: Name | None = None  # a Delta table of fresh queries, with the source's id and embedding columns
+    quiet_days: Positive = 7  # without a new version of the source until it is an alert
+    versions_behind: Count = 50  # of the source that apply may lack until it is an alert
+    usage: Name | None = None  # a Delta table with columns dim and reads
+    alerts: Name | None = None  # a Delta table, a row an alert
+    file: Name | None = None  # a line of JSON an alert
+    webhook: Annotated[str, Field(pattern="^https?://")] | None = None  # gets all alerts of a run as JSON
+    webhook_seconds: Positive = 5  # to wait for an answer, each of three times
+
+
+class Rates(Section):
+    """What things cost, in one currency: for prices beside figures."""
+
+    core_hour: Positive | None = None
+    gigabyte_month: Positive | None = None  # of storage, 10^9 bytes
+
+
+class RecommendSettings(Section):
+    """What a width and encoding must hold to be recommended: rules that name no dim."""
+
+    rules: Annotated[tuple[Name, ...], Field(min_length=1)] = ("retention >= 0.95",)
