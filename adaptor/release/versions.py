@@ -89,9 +89,11 @@ class Versions:
         return self.folder(version)
 
     def write_in_card(self, version: str, heading: str, text: str) -> None:
-        """Put a section at the end of a version's model card, in place of the one with that heading."""
+        """Put a section at the end of a version's model card, if it has one, in place of that with the same heading."""
         path = f"{self._folder}/{version}/README.md"
-        card = self._fs.cat_file(path).decode() if self._fs.exists(path) else ""
+        if not self._fs.exists(path):  # an artifact that was saved by hand, no version
+            return
+        card = self._fs.cat_file(path).decode()
         before = card.partition(f"\n## {heading}\n")[0].rstrip()
         write_whole(self.root, f"{version}/README.md", f"{before}\n\n## {heading}\n\n{text}\n".encode())
 
