@@ -19,6 +19,7 @@ from benchmarks import data_sets
 
 CLOSED = FitSettings(candidates=("truncation", "pca", "svd", "tempered_svd"))
 ROWS = 1500
+LEVEL = 0.005  # nearer than that the few hundred held-out rows of a fit tell nothing apart
 
 
 def with_hubs(rows: int, seed: int = 0) -> np.ndarray:
@@ -73,9 +74,9 @@ def agree(fitted: Fitted, evaluated: Evaluated) -> None:
     for dim in evaluated.dims:
         low, high = evaluated.intervals[None, dim]
         if low > 0:
-            assert kept[winner][dim] >= kept["svd"][dim]
+            assert kept[winner][dim] >= kept["svd"][dim] - LEVEL
         elif high < 0:
-            assert kept[winner][dim] <= kept["svd"][dim]
+            assert kept[winner][dim] <= kept["svd"][dim] + LEVEL
 
 
 def jobs(spark: SparkSession, config: Config) -> tuple[Fitted, Evaluated]:
