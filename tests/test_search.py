@@ -94,6 +94,14 @@ def test_the_nearest_of_each_stratum(table):
         np.testing.assert_array_equal(ids_of(hits, language=language), expected)
 
 
+def test_rows_without_a_stratum_are_one_of_their_own(table):
+    some = table.selectExpr("number", "embedding", "if(language = 'de', 'de', NULL) AS language")
+    hits = exact_search(some, QUERIES, 3, id="number", stratum="language").toPandas()
+    without = np.flatnonzero(np.arange(300) % 3)
+    expected = without[nearest(normalise(QUERIES), normalise(CORPUS[without]), 3)]
+    np.testing.assert_array_equal(ids_of(hits, language="(null)"), expected)
+
+
 def test_fewer_rows_than_asked_for(table):
     hits = exact_search(table.where("number < 3"), QUERIES[:2], 10, id="number").toPandas()
     assert [set(part["number"]) for _, part in hits.groupby("query")] == [{0, 1, 2}] * 2

@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 
 from adaptor.errors import AdaptorError
 from adaptor.evaluation.views import Hits, Metric, Numbering, View
+from adaptor.spark import row_checks
 from adaptor.spark.columns import column
 from adaptor.spark.search_task import BestOfTask, MergeHits, slots_of
 from adaptor.spark.tables import require_columns, require_embeddings
@@ -33,7 +34,7 @@ def exact_search(  # noqa: PLR0913 - a public call, by keyword
 
     `query` counts from 0, `rank` from 1; `id` is of its own type and `score` a cosine, a product, or with `l2` a
     distance. With `dims` each prefix is searched, all in one pass; else the whole width. With `stratum`, a column, the
-    k nearest of each of its values, which is a column of the result. Rows are chosen by `df.where(...)`; those
+    k nearest of each of its values, as text, which is a column of the result. Rows are chosen by `df.where(...)`; those
     that are null or have no direction are no hits. Queries go through the adaptor first: `Adaptor.encode`. Raises
     `AdaptorError` for what can't be searched.
     """
@@ -46,8 +47,7 @@ def exact_search(  # noqa: PLR0913 - a public call, by keyword
     require_columns(df, [id, embedding, *([stratum] if stratum else [])])
     require_embeddings(df, embedding)
     view = View("hits", embedding, asked, vectors, metric=metric, k=k)
-    of = None if stratum is None else column(df, stratum)
-    hits = _search(df, column(df, id), {embedding: column(df, embedding)}, [view], of, same_width=True)
+    hits = _search(df, column(df, id), {embedding: column(df, embedding)}, [view], stratum, same_width=True)
     dim = F.element_at(F.array(*map(F.lit, asked)), F.col("slot") + 1).alias("dim")
     label = [] if stratum is None else [F.col("stratum").alias(stratum)]
     return hits.select("query", dim, *label, (F.col("rank") + 1).alias("rank"), F.col("id").alias(id), "score")
@@ -82,13 +82,13 @@ def _search(
     id: Column,
     columns: Mapping[str, Column],
     views: Sequence[View],
-    stratum: Column | None = None,
+    stratum: str | None = None,
     same_width: bool = False,
 ) -> DataFrame:
     """A row a hit: slot, which counts the dims of all views, stratum, query, rank, both from 0, id, score, rescored."""
     rows = df.select(
         id.alias("id"),
-        (F.lit("") if stratum is None else stratum.cast("string")).alias("stratum"),
+        row_checks.stratum(df, stratum).alias("stratum"),
         *(values.cast("array<float>").alias(f"vector_{number}") for number, values in enumerate(columns.values())),
     )
     kind = rows.schema["id"].dataType.simpleString()
