@@ -6,8 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, field_validator, model_validator
 
-from adaptor.config.section import Name, Section
-from adaptor.errors import AdaptorError
+from adaptor.config.section import Name, Section, as_value_error
 from adaptor.fitting.settings import Count, Positive
 from adaptor.layout import Encoding
 from adaptor.metrics import check_measures
@@ -28,10 +27,8 @@ class Evaluate(Section):
     @field_validator("metrics")
     @classmethod
     def _metrics(cls, metrics: tuple[str, ...]) -> tuple[str, ...]:
-        try:
+        with as_value_error():
             return check_measures(metrics)
-        except AdaptorError as error:
-            raise ValueError(str(error)) from error
 
     @model_validator(mode="after")
     def _asked(self) -> Evaluate:

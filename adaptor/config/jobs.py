@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from adaptor.config.evaluating import Evaluate, GateSettings, MonitorSettings, Rates, RecommendSettings
-from adaptor.config.section import Name, Section
+from adaptor.config.section import Name, Section, as_value_error
 from adaptor.errors import AdaptorError
 from adaptor.evaluation.rules import WORST_STRATUM, Rule, parse_rules
 from adaptor.fitting.settings import Count, FitSettings
@@ -154,14 +154,12 @@ class Config(Section):
     @field_validator("dims")
     @classmethod
     def _dims(cls, dims: tuple[int, ...]) -> tuple[int, ...]:
-        try:
+        with as_value_error():
             return check_dims(dims)
-        except AdaptorError as error:
-            raise ValueError(str(error)) from error
 
     @model_validator(mode="after")
     def _rules(self) -> Config:
-        try:
+        with as_value_error():
             for rule in (*self.gate_rules, *self.recommend_rules):
                 if rule.scope == WORST_STRATUM and self.sample.stratum is None:
                     raise AdaptorError(f"rule {rule.text!r} needs sample.stratum, the column that tells strata apart")
@@ -170,8 +168,6 @@ class Config(Section):
                     raise AdaptorError(
                         f"rule {rule.text!r}: recommend.rules name no dim and no run, only the gate's do"
                     )
-        except AdaptorError as error:
-            raise ValueError(str(error)) from error
         return self
 
     @model_validator(mode="after")

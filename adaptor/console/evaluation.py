@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 from rich.filesize import decimal
@@ -90,18 +91,21 @@ def _other_figures(measurement: Measurement) -> Table:
     shipped = [measurement.shipped(dim) for dim in dims]
     svd = [Variant(SVD, dim) for dim in dims]
     full = measurement.full
-    for metric in measurement.metrics[1:]:
-        for name, variants in (("svd", svd), ("adaptor", shipped)):
-            cells = [_number(measurement.mean(variant, metric)) for variant in (*variants, full)]
-            table.add_row(metric if name == "svd" else "", name, *cells)
-    for name, variants in (("svd", svd), ("adaptor", shipped)):
-        cells = [_number(measurement.tail(variant)) for variant in (*variants, full)]
-        table.add_row(f"{measurement.metric}, 5th percentile" if name == "svd" else "", name, *cells)
+
+    def worst(variant: Variant) -> str:
+        stratum = measurement.worst_stratum(variant)
+        return f"{escape(stratum[0])} {stratum[1]:.4f}" if stratum else "-"
+
+    def mean_of(metric: str) -> Callable[[Variant], str]:
+        return lambda variant: _number(measurement.mean(variant, metric))
+
+    figures = {metric: mean_of(metric) for metric in measurement.metrics[1:]}
+    figures[f"{measurement.metric}, 5th percentile"] = lambda variant: _number(measurement.tail(variant))
     if measurement.strata is not None:
-        for name, variants in (("svd", svd), ("adaptor", shipped)):
-            worst = [measurement.worst_stratum(variant) for variant in (*variants, full)]
-            cells = [f"{escape(one[0])} {one[1]:.4f}" if one else "-" for one in worst]
-            table.add_row(f"{measurement.metric}, worst stratum" if name == "svd" else "", name, *cells)
+        figures[f"{measurement.metric}, worst stratum"] = worst
+    for figure, cell in figures.items():
+        table.add_row(figure, "svd", *map(cell, (*svd, full)))
+        table.add_row("", "adaptor", *map(cell, (*shipped, full)))
     p_values = {
         (against, dim): difference(measurement.of(mine), measurement.of(theirs)).p
         for dim, mine in zip(dims, shipped)
@@ -168,13 +172,12 @@ def _together(measurements: Sequence[Measurement]) -> Table:
 
 def _beside_each_other(measurements: Sequence[Measurement]) -> Iterator[str]:
     """For two artifacts on one data set a sentence a dim."""
-    for number, one in enumerate(measurements):
-        for other in measurements[number + 1 :]:
-            if one.data_set != other.data_set or one.metric != other.metric or one.queries != other.queries:
-                continue
-            for dim in (dim for dim in one.dims if dim in other.dims):
-                gain = difference(other.of(other.shipped(dim)), one.of(one.shipped(dim)))
-                yield escape(f"{one.data_set} at {dim}: {other.version} {gain} {one.metric} over {one.version}")
+    for one, other in combinations(measurements, 2):
+        if one.data_set != other.data_set or one.metric != other.metric or one.queries != other.queries:
+            continue
+        for dim in (dim for dim in one.dims if dim in other.dims):
+            gain = difference(other.of(other.shipped(dim)), one.of(one.shipped(dim)))
+            yield escape(f"{one.data_set} at {dim}: {other.version} {gain} {one.metric} over {one.version}")
 
 
 def print_comparison(comparison: Comparison) -> None:

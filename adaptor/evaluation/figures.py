@@ -8,12 +8,11 @@ import numpy as np
 
 from adaptor.evaluation import label_free
 from adaptor.evaluation.measurement import Values, Variant
+from adaptor.evaluation.trec import Run
 from adaptor.evaluation.variants import variant_of
 from adaptor.evaluation.views import Hits, View
 from adaptor.metrics import ANTI_HUBS, NEIGHBOURS, RANKS, RETRIEVAL, judge
 from adaptor.vectors import Float32, normalise
-
-Run = Mapping[str, Mapping[str, float]]
 
 
 def without_labels(hits: Mapping[Variant, Hits], full: Variant, reference: Hits) -> dict[Variant, dict[str, Values]]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from adaptor.errors import AdaptorError
 from adaptor.evaluation import records
 from adaptor.evaluation.measurement import ADAPTOR, Measurement, Variant
-from adaptor.evaluation.rules import RETENTION, Rule, Verdict, judge_variant, parse_rules, statistic_of
-from adaptor.evaluation.statistics import resampled
+from adaptor.evaluation.rules import RETENTION, Rule, Verdict, judge_variant, parse_rules
+from adaptor.evaluation.statistics import Values
 
 
 @dataclass(frozen=True)
@@ -141,24 +142,37 @@ def _option(
     search_seconds: float | None,
     month: float | None,
 ) -> Option:
-    verdicts, sure = [], []
-    for measurement in measurements:
-        all_hold = np.ones(1, dtype=bool)
-        for rule in rules:
-            verdicts.append(judge_variant(rule, measurement, variant))
-            drawn = resampled(*statistic_of(rule, measurement, variant))
-            all_hold = all_hold & (drawn >= rule.bound if rule.at_least else drawn <= rule.bound)
-        sure.append(float(all_hold.mean()))
     (kept,) = parse_rules([f"{RETENTION} >= 0"], (), ())
+    retention, verdicts, sure = [], [], []
+    for measurement in measurements:
+        (whole, _), *judged = _judge((kept, *rules), measurement, variant)
+        retention.append(whole)
+        verdicts += [verdict for verdict, _ in judged]
+        sure.append(float(np.logical_and.reduce([holds for _, holds in judged]).mean()))
     return Option(
         variant=variant,
-        retention=min((judge_variant(kept, one, variant) for one in measurements), key=lambda verdict: verdict.value),
+        retention=min(retention, key=lambda verdict: verdict.value),
         sure=min(sure),
         holds=all(verdict.holds for verdict in verdicts),
         is_certain=all(verdict.is_certain for verdict in verdicts),
         search_seconds=search_seconds,
         month=month,
     )
+
+
+def _judge(
+    rules: Sequence[Rule], measurement: Measurement, variant: Variant
+) -> list[tuple[Verdict, NDArray[np.bool_]]]:
+    """What each rule says, and in which resamples it holds; rules about one figure share its resamples."""
+    figures: dict[tuple[str, str | None, str | None], tuple[Verdict, Values]] = {}
+    judged = []
+    for rule in rules:
+        about = rule.figure, rule.scope, rule.against
+        if about not in figures:
+            figures[about] = judge_variant(rule, measurement, variant)
+        verdict, drawn = figures[about]
+        judged.append((replace(verdict, rule=rule), rule.holds_in(drawn)))
+    return judged
 
 
 def _knee(measurement: Measurement) -> Variant:

@@ -45,7 +45,11 @@ class Rule:
 
     def holds(self, value: float) -> bool:
         """Whether a value keeps to the bound; NaN does not."""
-        return value >= self.bound if self.at_least else value <= self.bound
+        return bool(self.holds_in(np.asarray(value)))
+
+    def holds_in(self, drawn: Values) -> NDArray[np.bool_]:
+        """In which resamples the figure keeps to the bound, `(r,)`."""
+        return np.asarray(drawn >= self.bound if self.at_least else drawn <= self.bound)
 
 
 @dataclass(frozen=True)
@@ -120,16 +124,19 @@ def judge_rule(rule: Rule, measurement: Measurement, other: Measurement | None =
     `other` is the measurement of the same data set that `drop against run` or `current` compares with.
     """
     dims = measurement.dims if rule.dim is None else (rule.dim,)
-    verdicts = [judge_variant(rule, measurement, measurement.shipped(dim), other) for dim in dims]
+    verdicts = [judge_variant(rule, measurement, measurement.shipped(dim), other)[0] for dim in dims]
     sign = 1 if rule.at_least else -1
     return min(verdicts, key=lambda verdict: (not np.isnan(verdict.value), sign * verdict.value))
 
 
-def judge_variant(rule: Rule, measurement: Measurement, variant: Variant, other: Measurement | None = None) -> Verdict:
-    """What a rule says of one way to store and search the rows."""
+def judge_variant(
+    rule: Rule, measurement: Measurement, variant: Variant, other: Measurement | None = None
+) -> tuple[Verdict, Values]:
+    """What a rule says of one way to store and search the rows, and its figure in each resample."""
     statistic, count = statistic_of(rule, measurement, variant, other)
+    drawn = resampled(statistic, count)
     value = float(statistic(np.arange(count)))
-    return Verdict(rule, measurement.data_set, variant, value, *interval(resampled(statistic, count)))
+    return Verdict(rule, measurement.data_set, variant, value, *interval(drawn)), drawn
 
 
 def statistic_of(

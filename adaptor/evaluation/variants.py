@@ -13,7 +13,6 @@ from adaptor.evaluation.measurement import ORIGINAL, SVD, TRUNCATION, Variant
 from adaptor.evaluation.views import Hits, View
 from adaptor.fitting import closed_forms
 from adaptor.layout import Encoding
-from adaptor.maps import Sides
 from adaptor.vectors import Float32, prefix
 
 CORRECTED = "corrected"  # the full width that retrieval@10 compares with
@@ -34,12 +33,8 @@ def baselines(rows: Float32, queries: Float32, dims: tuple[int, ...], adaptor: A
     ]
     if adaptor.metrics.get("already_nested"):
         return [*views, View(CORRECTED, "embedding", (width,), queries, k=k)]
-    corrected = _tempered(svd, rows)
+    corrected = closed_forms.temper(svd, rows, closed_forms.damping(rows))
     return [*views, View(CORRECTED, "embedding", (width,), corrected.corpus(queries), corrected.corpus, k=k)]
-
-
-def _tempered(svd: Sides, rows: Float32) -> Sides:
-    return closed_forms.temper(svd, rows, closed_forms.damping(rows))
 
 
 def mapped(
@@ -85,15 +80,23 @@ def by_variant(
     return variants
 
 
-def search_seconds(view: View, dim: int, rows: Float32) -> float:
+def search_seconds(views: Sequence[View], rows: Float32) -> dict[Variant, float]:
     """What a query costs a million stored rows in NumPy on this machine, decoding included, of `rows (n, D)`."""
-    few, queries = rows[:TIMED_ROWS], prefix(view.queries[:TIMED_QUERIES], dim)
-    y = prefix(few if view.map is None else view.map(few, dim), dim)
-    codec = codec_of(view.encoding, dim, view.scales)
-    codes = codec.encode(y)
+    few = rows[:TIMED_ROWS]
+    mapped_rows = {id(view.map): view.map(few, view.dims[-1]) for view in views if view.map is not None}
+    return {
+        variant_of(view, dim): _seconds(view, dim, mapped_rows.get(id(view.map), few))
+        for view in views
+        for dim in view.dims
+    }
+
+
+def _seconds(view: View, dim: int, y: Float32) -> float:
+    queries, codec = prefix(view.queries[:TIMED_QUERIES], dim), codec_of(view.encoding, dim, view.scales)
+    codes = codec.encode(prefix(y, dim))
     seconds = []
     for _ in range(3):  # the first pays for pages of memory
         started = time.perf_counter()
         np.matmul(queries, codec.decode(codes).T)
         seconds.append(time.perf_counter() - started)
-    return min(seconds) / len(queries) / len(few) * 1e6
+    return min(seconds) / len(queries) / len(y) * 1e6

@@ -13,7 +13,7 @@ from pyspark.sql.types import DoubleType, StringType, StructField, StructType, T
 
 from adaptor.config import MonitorSettings
 from adaptor.errors import AdaptorError, cause
-from adaptor.spark.tables import TableRef
+from adaptor.spark.tables import TableRef, append_rows
 
 TRIES = 3
 SCHEMA = StructType(
@@ -63,9 +63,7 @@ def send(
 
 
 def _to_table(spark: SparkSession, table: str, alerts: Sequence[Alert]) -> None:
-    df = spark.createDataFrame([tuple(asdict(alert).values()) for alert in alerts], SCHEMA).coalesce(1)
-    writer, ref = df.write.format("delta").mode("append").option("mergeSchema", "true"), TableRef(table)
-    writer.save(ref.path) if ref.is_path else writer.saveAsTable(ref.identifier)
+    append_rows(spark.createDataFrame([tuple(asdict(alert).values()) for alert in alerts], SCHEMA), TableRef(table))
 
 
 def _to_file(path: str, alerts: Sequence[Alert]) -> None:

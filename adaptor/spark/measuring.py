@@ -14,7 +14,7 @@ from adaptor.config import Config
 from adaptor.errors import AdaptorError
 from adaptor.evaluation import figures, trec
 from adaptor.evaluation.measurement import ADAPTOR, Measurement, Values, Variant
-from adaptor.evaluation.variants import CORRECTED, baselines, by_variant, mapped, search_seconds, variant_of
+from adaptor.evaluation.variants import CORRECTED, baselines, by_variant, mapped, search_seconds
 from adaptor.evaluation.views import Hits, Numbering, View
 from adaptor.layout import Encoding, column_of
 from adaptor.metrics import NEIGHBOURS, RETRIEVAL
@@ -112,8 +112,8 @@ def measure(
     report(f"taking the figures of {len(variants)} variants")
     empty = _described(config, newest, dims, total, asking, nested)
     searched = Searched(empty, asking, variants, numbering)
-    seconds = {variant_of(view, dim): search_seconds(view, dim, few) for view in views for dim in view.dims}
     values = _values(searched, config, views, few, reference)
+    seconds = search_seconds(adapted, few)
     return replace(searched, measurement=replace(empty, values=values, search_seconds=seconds))
 
 

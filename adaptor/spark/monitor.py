@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -30,15 +30,15 @@ from adaptor.release import Versions
 from adaptor.spark.alerts import Alert, send
 from adaptor.spark.apply.stamp import Stamp
 from adaptor.spark.causes import named_causes
-from adaptor.spark.columns import column
 from adaptor.spark.delta_log import DataFile, DeltaLog, Snapshot
 from adaptor.spark.progress import Progress, as_progress
 from adaptor.spark.queries import read_queries
-from adaptor.spark.row_checks import legible, reason, stratum
+from adaptor.spark.query_set import rows_of
+from adaptor.spark.row_checks import reason
 from adaptor.spark.runs import Figure, Run, record, recording_failure
 from adaptor.spark.sampling import place
 from adaptor.spark.session import Clock
-from adaptor.spark.tables import TableRef, require_columns, require_embeddings, restricted
+from adaptor.spark.tables import TableRef, require_columns
 from adaptor.vectors import Float32
 
 MOST_BYTES = 0.05  # of a table, read of it at most, unless its smallest part is larger
@@ -95,7 +95,7 @@ def _monitor(spark: SparkSession, source: TableRef, config: Config, report: Prog
     named = f"{foreign.check.says}, such as {', '.join(ids[row] for row in foreign.rows)}"
     checks = [
         *look_at_rows(profile, fitted, rows),
-        Check(foreign.check.name, foreign.check.value, foreign.check.low, foreign.check.high, named),
+        replace(foreign.check, says=named),
         *look_at_strata(profile, rows, strata),
         look_at_share(
             "share of bad rows",
@@ -156,14 +156,7 @@ def _sample(
     files: DataFrame, source: TableRef, config: Config, width: int
 ) -> tuple[list[str], Float32, list[str], int]:
     """Ids, embeddings, strata of good rows, and how many bad ones stood among them."""
-    require_columns(files, [config.source.id, config.source.embedding], source)
-    require_embeddings(files, config.source.embedding, source)
-    files = restricted(files, config.source.where)
-    rows = files.select(
-        legible(files, config.source.id).cast("string").alias("id"),
-        column(files, config.source.embedding).cast("array<float>").alias("embedding"),
-        stratum(files, config.sample.stratum).alias("stratum"),
-    )
+    rows = rows_of(files, source, config, config.sample.stratum).withColumn("id", F.col("id").cast("string"))
     few = rows.orderBy(place("id", config.sample.seed + 1), "id").limit(config.monitor.rows)
     why = reason("id", "embedding", width).alias("reason")
     table = few.select("id", F.when(why.isNull(), F.col("embedding")).alias("embedding"), "stratum").toArrow()

@@ -49,15 +49,19 @@ def open_source(spark: SparkSession, source: TableRef, config: Config) -> tuple[
     """The full name of the id, and the source as `id, embedding, stratum`: that of rows, where no queries ask."""
     of_rows = config.sample.stratum if config.evaluate and not config.evaluate.queries else None
     table = source.read(spark)
-    require_columns(table, [config.source.id, config.source.embedding, *([of_rows] if of_rows else [])], source)
+    return full_name(table.schema, config.source.id), rows_of(table, source, config, of_rows)
+
+
+def rows_of(table: DataFrame, source: TableRef, config: Config, of_stratum: str | None) -> DataFrame:
+    """Rows of the source as `id, embedding, stratum`, where the config's condition holds; `AdaptorError` for others."""
+    require_columns(table, [config.source.id, config.source.embedding, *([of_stratum] if of_stratum else [])], source)
     require_embeddings(table, config.source.embedding, source)
     table = restricted(table, config.source.where)
-    rows = table.select(
+    return table.select(
         legible(table, config.source.id).alias("id"),
         column(table, config.source.embedding).cast("array<float>").alias("embedding"),
-        stratum(table, of_rows).alias("stratum"),
+        stratum(table, of_stratum).alias("stratum"),
     )
-    return full_name(table.schema, config.source.id), rows
 
 
 def ask(rows: DataFrame, config: Config, width: int) -> QuerySet:

@@ -23,9 +23,8 @@ from pyspark.sql.types import (
 
 from adaptor.config import Config, Rates
 from adaptor.errors import AdaptorError, cause
-from adaptor.spark.delta_log import Conflict
 from adaptor.spark.session import Clock
-from adaptor.spark.tables import TableRef
+from adaptor.spark.tables import TableRef, append_rows
 
 SCHEMA = StructType(
     [
@@ -123,17 +122,7 @@ def recording_failure(spark: SparkSession, config: Config, job: str) -> Iterator
 
 def record(spark: SparkSession, table: str, run: Run, figures: Sequence[Figure]) -> None:
     """Append `figures` of `run` to the Delta table at `table`, made if it is not there."""
-    df = spark.createDataFrame([figure.row(run) for figure in figures], SCHEMA).coalesce(1)
+    df = spark.createDataFrame([figure.row(run) for figure in figures], SCHEMA)
     # A checkpoint takes seconds in a job that is about to end; a hundred small commits are read in less.
     properties = {"delta.checkpointInterval": "100", "delta.dataSkippingStatsColumns": "job,data_set,started_at"}
-    # A table of an earlier release lacks the columns that came since.
-    writer = df.write.format("delta").mode("append").option("mergeSchema", "true").options(**properties)
-    ref = TableRef(table)
-
-    def append() -> None:
-        writer.save(ref.path) if ref.is_path else writer.saveAsTable(ref.identifier)
-
-    try:
-        append()
-    except Conflict:  # another job has just made the table
-        append()
+    append_rows(df, TableRef(table), properties)

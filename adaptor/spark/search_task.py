@@ -47,8 +47,9 @@ class BestOfTask:
             vectors = [self._matrix(batch, number) for number in range(len(self._columns))]
             for start in range(0, batch.num_rows, self._block):
                 block = slice(start, start + self._block)
+                numbers = seen + np.arange(*block.indices(batch.num_rows))
                 for name, rows in _by_stratum(names, codes[block]):
-                    self._add(best, name, [matrix[block][rows] for matrix in vectors], seen + start + rows)
+                    self._add(best, name, [matrix[block][rows] for matrix in vectors], numbers[rows])
             seen += batch.num_rows
         for (slot, name), top in best.items():
             yield from self._hits(slot, name, top, pa.chunked_array(ids))
@@ -119,8 +120,11 @@ class BestOfTask:
             yield pa.RecordBatch.from_arrays(values, names=names)
 
 
-def _by_stratum(names: list[str], codes: npt.NDArray[np.int32]) -> Iterator[tuple[str, npt.NDArray[np.int64]]]:
-    """Each stratum with the numbers of its rows."""
+def _by_stratum(names: list[str], codes: npt.NDArray[np.int32]) -> Iterator[tuple[str, npt.NDArray[np.int64] | slice]]:
+    """Each stratum with where its rows stand; where there is one, all of them, which copies nothing."""
+    if len(names) == 1:
+        yield names[0], slice(None)
+        return
     for code in np.unique(codes):
         yield names[code], np.flatnonzero(codes == code)
 

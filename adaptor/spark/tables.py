@@ -21,7 +21,7 @@ from pyspark.sql.types import StructType
 from adaptor.errors import AdaptorError
 from adaptor.spark import names
 from adaptor.spark.columns import path_of
-from adaptor.spark.delta_log import DeltaLog
+from adaptor.spark.delta_log import Conflict, DeltaLog
 from adaptor.spark.names import quoted
 from adaptor.spark.vector_types import EMBEDDINGS, is_embeddings, type_name, way_out
 from adaptor.storage import is_url
@@ -227,6 +227,20 @@ def write_table(df: DataFrame, table: TableRef, properties: Mapping[str, str]) -
     `properties` go to the table and, as JSON, to the commit's userMetadata.
     """
     _writer(df, table, properties).option("userMetadata", json.dumps(dict(properties))).createOrReplace()
+
+
+def append_rows(df: DataFrame, table: TableRef, properties: Mapping[str, str] | None = None) -> None:
+    """Append to `table`, made with `properties` if it is not there; one of an earlier release gets new columns."""
+    writer = df.coalesce(1).write.format("delta").mode("append").option("mergeSchema", "true")
+    writer = writer.options(**(properties or {}))
+
+    def append() -> None:
+        writer.save(table.path) if table.is_path else writer.saveAsTable(table.identifier)
+
+    try:
+        append()
+    except Conflict:  # another job has just made the table
+        append()
 
 
 def _writer(df: DataFrame, table: TableRef, properties: Mapping[str, str]) -> DataFrameWriterV2:
