@@ -57,8 +57,8 @@ def test_twenty_clean_samples_trip_nothing(scifact):
         assert alerts(fitted, profile, sample) == [], seed
 
 
-def test_rows_of_another_model_are_named(scifact):
-    """XQuAD's paragraphs are of the multilingual model, whose vectors are as wide."""
+def test_rows_of_a_kind_never_seen_are_named(scifact):
+    """XQuAD's paragraphs, of the same model, are about other things than any abstract."""
     fitted, profile, rest = scifact
     mixed = np.concatenate([rest[:1940], data_sets.load("xquad_en")[0].corpus[:60]])
     foreign = look_for_foreign(profile, fitted, mixed)
@@ -170,7 +170,7 @@ def test_new_rows_alone_are_looked_at_and_everyone_hears(lake):
     monitored = lake.monitor(alerts=table, file=str(file))
     assert (monitored.new_rows_only, monitored.rows) == (True, 150)  # of one of two new files: a twentieth at most
     (alert,) = [alert for alert in monitored.alerts if alert.name == "share of foreign rows"]
-    assert "they are like rows of another model, such as x" in alert.sentence
+    assert "they are of another model, or of a kind that the fit has not seen, such as x" in alert.sentence
     assert "share of foreign rows" in monitored.refit
     rows = TableRef(table).read(lake.spark).collect()
     assert {row.sentence for row in rows} == {alert.sentence for alert in monitored.alerts}

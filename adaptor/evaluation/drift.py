@@ -46,7 +46,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Foreign:
-    """Rows that another model seems to have made: their share, and where the most foreign of them stand."""
+    """Rows unlike all that the fit has seen, as another model makes them: their share, and where the worst stand."""
 
     check: Check
     rows: NDArray[np.int64]
@@ -113,7 +113,7 @@ def look_for_foreign(profile: Profile, fitted: Adaptor, rows: Float32) -> Foreig
     is_own, is_new = (np.asarray(score < limit) for score in scores)
     expected = (is_own.sum() + 1) / (len(is_own) + 1)
     high = max(expected + SPREADS * np.sqrt(expected / len(rows)), SPREADS**2 / len(rows))
-    says = "they are like rows of another model"
+    says = "they are of another model, or of a kind that the fit has not seen"
     check = Check("share of foreign rows", float(is_new.mean()), 0.0, high, says)
     order = np.argsort(scores[1])
     return Foreign(check, order[is_new[order]][:LISTED])
