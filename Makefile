@@ -68,12 +68,12 @@ $(BIN)/python: | check
 $(VENV)/run.stamp: pyproject.toml constraints.txt tools/setup_spark.py conf/spark/spark-defaults.conf conf/spark/log4j2.properties | check $(BIN)/python
 	@echo "installing the environment (.venv); a few minutes, mostly torch"
 	$(PIP) setuptools wheel
-	$(PIP) --no-build-isolation --editable '.[spark,train,petastorm,notebook]'
+	$(PIP) --no-build-isolation --editable '.[spark,train,petastorm,notebook,report]'
 	$(BIN)/python tools/setup_spark.py
 	@touch $@
 
 $(VENV)/full.stamp: $(VENV)/run.stamp tools/build_horovod.sh
-	$(PIP) --no-build-isolation --editable '.[spark,train,petastorm,notebook,horovod,s3,tune,dev]'
+	$(PIP) --no-build-isolation --editable '.[spark,train,petastorm,notebook,report,horovod,s3,tune,dev]'
 	tools/build_horovod.sh $(VENV)
 	@touch $@
 

@@ -1,4 +1,4 @@
-"""The notebook, run from its first cell to its last on a small lake made as the quickstart makes its own."""
+"""The notebooks, run from their first cells to their last: what they show is right, and as it was when kept."""
 
 import re
 import runpy
@@ -20,7 +20,9 @@ from adaptor.spark.evaluate import evaluate_table
 from adaptor.spark.fit import fit_table
 
 ROOT = Path(__file__).parents[1]
-NOTEBOOK = ROOT / "notebooks" / "querying_nested_tables.ipynb"
+NOTEBOOKS = {path.stem: path for path in (ROOT / "notebooks").glob("*.ipynb")}
+NUMBER = re.compile(r"-?\d+\.\d+")
+AT_MOST = 0.02  # what a figure may differ by: other processors round otherwise, and a trained map amplifies that
 SCIFACT = ROOT / "data" / "scifact"
 
 
@@ -56,15 +58,20 @@ def small(spark, tmp_path_factory):
     return lake, documents, queries, evaluate_table(spark, config, print)
 
 
-@pytest.fixture(scope="module")
-def outputs(small):
+def run(name, **environment):
     """What each code cell shows, by the cell's id."""
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    notebook = nbformat.read(NOTEBOOKS[name], as_version=4)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ADAPTOR_LAKE", str(small[0]))
+        for key, value in environment.items():
+            patch.setenv(key, str(value))
         NotebookClient(
-            notebook, timeout=None, startup_timeout=600, resources={"metadata": {"path": str(NOTEBOOK.parent)}}
+            notebook, timeout=None, startup_timeout=600, resources={"metadata": {"path": str(ROOT / "notebooks")}}
         ).execute()
+    return shown(notebook)
+
+
+def shown(notebook):
+    """The text of each code cell's outputs, by the cell's id."""
     return {
         cell.id: "".join(
             output.get("text") or output["data"]["text/plain"]
@@ -74,6 +81,20 @@ def outputs(small):
         for cell in notebook.cells
         if cell.cell_type == "code"
     }
+
+
+def require_as_kept(name, outputs):
+    """The same words as in the repository, and about the same numbers."""
+    for cell, kept in shown(nbformat.read(NOTEBOOKS[name], as_version=4)).items():
+        words = [" ".join(NUMBER.sub("#", text).split()) for text in (kept, outputs[cell])]
+        assert words[0] == words[1], cell
+        numbers = [[float(number) for number in NUMBER.findall(text)] for text in (kept, outputs[cell])]
+        assert numbers[1] == pytest.approx(numbers[0], abs=AT_MOST), cell
+
+
+@pytest.fixture(scope="module")
+def outputs(small):
+    return run("querying_nested_tables", ADAPTOR_LAKE=small[0])
 
 
 def ranked(small, dim):
@@ -123,7 +144,56 @@ def test_runs_shows_the_figures_of_evaluate(small, outputs):
         assert round(small[3].value(candidate, dim), 4) in shown
 
 
-def test_is_stored_without_outputs():
-    cells = [cell for cell in nbformat.read(NOTEBOOK, as_version=4).cells if cell.cell_type == "code"]
-    assert all(not cell.outputs and cell.execution_count is None for cell in cells)
-    assert len(cells) > 5
+def test_two_steps_find_the_ten_nearest_of_full_width_that_are_on_the_short_list(small, outputs):
+    full, short = ranked(small, None)[:10, :10], ranked(small, 64)[:10, :100]
+    expected = sum(len(set(one) & set(others)) for one, others in zip(full, short, strict=True))
+    assert outputs["two-steps"].startswith(f"{expected} of 100 of the full width's ten nearest")
+
+
+def test_a_view_over_bands_finds_what_the_column_finds(outputs):
+    ids = [line.split()[1] for line in outputs["dataframe-64"].splitlines()[1:6]]
+    assert [line.split()[1] for line in outputs["bands"].splitlines()[-5:]] == ids
+    assert "['id', 'embedding_0_64', 'embedding_64_192']" in outputs["bands"]
+
+
+def test_choosing_shows_what_each_width_keeps_and_what_is_enough(small):
+    lake, evaluated = small[0], small[3]
+    outputs = run("choosing_a_dimension", ADAPTOR_LAKE=lake, ADAPTOR_CONFIG=lake.parent / "quickstart.yaml")
+    measurement = evaluated.measurement
+    for line, dim in zip(outputs["widths"].splitlines()[2:], evaluated.dims, strict=True):
+        assert float(line.split()[1]) == pytest.approx(measurement.retention(measurement.shipped(dim)), abs=5e-4)
+    assert evaluated.recommendation.sentence() in outputs["recommend"]  # retention >= 0.95 is the config's own
+
+
+def test_text_to_images_is_as_kept():
+    require_as_kept("text_to_images", run("text_to_images"))
+
+
+@pytest.mark.slow
+def test_from_a_table_to_nested_columns_is_as_kept():
+    require_as_kept("from_table_to_nested_columns", run("from_table_to_nested_columns"))
+
+
+@pytest.mark.slow
+def test_notebooks_of_the_quickstart_are_as_kept(spark, tmp_path):
+    """On a lake made by the quickstart's steps, so of the same rows, fit and queries."""
+    runpy.run_path(str(ROOT / "tools" / "load_collection.py"))["main"](str(SCIFACT), f"{tmp_path}/lake/scifact")
+    conf = tmp_path / "quickstart.yaml"
+    conf.write_text((ROOT / "conf" / "quickstart.yaml").read_text().replace(" lake/", f" {tmp_path}/lake/"))
+    config = load_config(str(conf))
+    for step in (fit_table, apply_table, evaluate_table):
+        step(spark, config, print)
+    for name in ("querying_nested_tables", "choosing_a_dimension"):
+        outputs = run(name, ADAPTOR_LAKE=tmp_path / "lake", ADAPTOR_CONFIG=conf)
+        require_as_kept(name, outputs)
+
+
+@pytest.mark.parametrize("name", sorted(NOTEBOOKS))
+def test_is_kept_with_what_it_shows_and_nothing_of_a_machine(name):
+    text = NOTEBOOKS[name].read_text()
+    assert "/tmp/" not in text
+    assert "/work/" not in text
+    cells = [cell for cell in nbformat.read(NOTEBOOKS[name], as_version=4).cells if cell.cell_type == "code"]
+    assert len(cells) <= 13
+    assert sum(bool(cell.outputs) for cell in cells) >= len(cells) - 2
+    assert all(output.output_type != "error" for cell in cells for output in cell.outputs)

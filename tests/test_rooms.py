@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "adaptor"
-ROOMS = ("core", "release", "encode", "fitting", "training", "evaluation", "config", "spark", "console")
+ROOMS = ("core", "release", "encode", "fitting", "training", "evaluation", "report", "config", "spark", "console")
 """In this order: a room imports from itself and from those before it."""
 INSIDE_FUNCTIONS = {
     ("core", "release"): "which version wrote a table: only load(for_table=...) asks",

@@ -1,6 +1,13 @@
 """One YAML file a situation, as typed, validated sections."""
 
-from adaptor.config.evaluating import Evaluate, GateSettings, MonitorSettings, Rates, RecommendSettings
+from adaptor.config.evaluating import (
+    Evaluate,
+    GateSettings,
+    MonitorSettings,
+    Rates,
+    RecommendSettings,
+    ReportSettings,
+)
 from adaptor.config.jobs import SAME, Apply, ArtifactSettings, Config, QueryLog, SampleSettings, Source, WorkersSettings
 from adaptor.config.loading import load_config, load_configs
 from adaptor.errors import ConfigError
@@ -17,6 +24,7 @@ __all__ = [
     "QueryLog",
     "Rates",
     "RecommendSettings",
+    "ReportSettings",
     "SampleSettings",
     "Source",
     "WorkersSettings",

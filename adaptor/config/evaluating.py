@@ -1,4 +1,4 @@
-"""Sections of what is measured and demanded: evaluate, gate, recommend, monitor, rates."""
+"""Sections of what is measured and demanded: evaluate, gate, recommend, monitor, report, rates."""
 
 from __future__ import annotations
 
@@ -59,6 +59,17 @@ class MonitorSettings(Section):
     file: Name | None = None  # a line of JSON an alert
     webhook: Annotated[str, Field(pattern="^https?://")] | None = None  # gets all alerts of a run as JSON
     webhook_seconds: Positive = 5  # to wait for an answer, each of three times
+
+
+class ReportSettings(Section):
+    """The page that `jobs/report.py` writes, and the rows on its maps."""
+
+    file: Name | None = None  # null: report.html in the artifact's folder
+    title: Name | None = None  # null: the data sets' names
+    points: Annotated[int, Field(ge=0, le=50_000)] = 2000  # rows of the source on the maps; 0: no maps
+    dim: Count | None = None  # of the prefix that is beside the original; null: the shortest of at least 64
+    colour_by: Name | None = None  # a column; null: sample.stratum, or groups that are alike
+    named_by: Name | None = None  # a column that says what a row is, such as title; null: the id
 
 
 class Rates(Section):

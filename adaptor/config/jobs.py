@@ -6,7 +6,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from adaptor.config.evaluating import Evaluate, GateSettings, MonitorSettings, Rates, RecommendSettings
+from adaptor.config.evaluating import (
+    Evaluate,
+    GateSettings,
+    MonitorSettings,
+    Rates,
+    RecommendSettings,
+    ReportSettings,
+)
 from adaptor.config.section import Name, Section, as_value_error
 from adaptor.errors import AdaptorError
 from adaptor.evaluation.rules import WORST_STRATUM, Rule, parse_rules
@@ -122,6 +129,7 @@ class Config(Section):
     gate: GateSettings | None = None
     recommend: RecommendSettings = RecommendSettings()
     monitor: MonitorSettings = MonitorSettings()
+    report: ReportSettings = ReportSettings()
     rates: Rates = Rates()
 
     @property
@@ -139,6 +147,11 @@ class Config(Section):
         """What an evaluation measures of each query."""
         judged = self.evaluate.metrics if self.evaluate and self.evaluate.judgments else ()
         return (*judged, *MEANING)
+
+    @property
+    def report_file(self) -> str:
+        """Where the report goes."""
+        return self.report.file or f"{self.artifact.folder}/report.html"
 
     @property
     def target_table(self) -> str:
@@ -168,6 +181,12 @@ class Config(Section):
                     raise AdaptorError(
                         f"rule {rule.text!r}: recommend.rules name no dim and no run, only the gate's do"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _prefix_on_the_map(self) -> Config:
+        if self.report.dim is not None and self.report.dim not in self.dims:
+            raise ValueError(f"report.dim is {self.report.dim}, none of dims {list(self.dims)}")
         return self
 
     @model_validator(mode="after")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from adaptor.spark.apply import Applied, Plan
     from adaptor.spark.fit import Fitted
     from adaptor.spark.release import Release
+    from adaptor.spark.report import Reported
 
 
 def print_fitted(fitted: Fitted) -> None:
@@ -128,3 +129,11 @@ def print_release(release: Release) -> None:
     if release.applied:
         print_applied(release.applied)
     console.print(f"current      {release.version}, instead of {release.instead_of}")
+
+
+def print_reported(reported: Reported) -> None:
+    """Where the page lies, and what it could not show."""
+    for sentence in reported.missing:
+        console.print(f"note         {escape(sentence)}")
+    console.print(f"report       {escape(reported.file)}, {decimal(reported.size)}; open it in a browser")
+    console.print(f"took         {reported.seconds:.0f} s")

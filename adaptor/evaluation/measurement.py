@@ -95,15 +95,16 @@ class Measurement:
     @cached_property
     def parts(self) -> dict[str | None, NDArray[np.bool_]]:
         """Which queries belong to each stratum; those of None are all."""
-        parts: dict[str | None, NDArray[np.bool_]] = {None: np.ones(len(self.queries), dtype=bool)}
-        if self.strata is not None:
-            labels = np.array(self.strata, dtype=object)
-            parts |= {label: labels == label for label in sorted(set(self.strata))}
-        return parts
+        labels = np.array(self.strata or (), dtype=object)
+        return {None: self._part(None)} | {label: labels == label for label in sorted(set(self.strata or ()))}
+
+    def _part(self, stratum: str | None) -> NDArray[np.bool_]:
+        """Those of all without a look at the strata, of which there may be very many."""
+        return np.ones(len(self.queries), dtype=bool) if stratum is None else self.parts[stratum]
 
     def mean(self, variant: Variant, metric: str | None = None, stratum: str | None = None) -> float:
         """The mean over queries that have a value; NaN where none has."""
-        values = self.of(variant, metric)[self.parts[stratum]]
+        values = self.of(variant, metric)[self._part(stratum)]
         values = values[~np.isnan(values)]
         return float(values.mean()) if len(values) else float("nan")
 
@@ -132,7 +133,7 @@ class Measurement:
 
     def gain(self, variant: Variant, against: Variant, stratum: str | None = None) -> Difference:
         """What a variant is ahead of another by the metric that leads, query by query."""
-        part = self.parts[stratum]
+        part = self._part(stratum)
         return difference(self.of(variant)[part], self.of(against)[part])
 
 

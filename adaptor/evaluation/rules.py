@@ -139,6 +139,12 @@ def judge_variant(
     return Verdict(rule, measurement.data_set, variant, value, *interval(drawn)), drawn
 
 
+def share_kept(measurement: Measurement, variant: Variant) -> Verdict:
+    """The share of the full width's figure that a variant keeps, and its interval."""
+    (kept,) = parse_rules([f"{RETENTION} >= 0"], (), ())
+    return judge_variant(kept, measurement, variant)[0]
+
+
 def statistic_of(
     rule: Rule, measurement: Measurement, variant: Variant, other: Measurement | None = None
 ) -> tuple[Statistic, int]:

@@ -113,7 +113,7 @@ def measure(
     empty = _described(config, newest, dims, total, asking, nested)
     searched = Searched(empty, asking, variants, numbering)
     values = _values(searched, config, views, few, reference)
-    seconds = search_seconds(adapted, few)
+    seconds = search_seconds([plain[0], *adapted], few)
     return replace(searched, measurement=replace(empty, values=values, search_seconds=seconds))
 
 

@@ -36,7 +36,7 @@ from adaptor.spark.queries import read_queries
 from adaptor.spark.query_set import rows_of
 from adaptor.spark.row_checks import reason
 from adaptor.spark.runs import Figure, Run, record, recording_failure
-from adaptor.spark.sampling import place
+from adaptor.spark.sampling import draw_files, place
 from adaptor.spark.session import Clock
 from adaptor.spark.tables import TableRef, require_columns
 from adaptor.vectors import Float32
@@ -140,16 +140,8 @@ def _files_to_read(log: DeltaLog, snapshot: Snapshot, fitted: Adaptor) -> tuple[
             before = {file.key for file in log.snapshot(since).files}
     new = [file for file in snapshot.files if file.key not in before] if before else []
     among = new or snapshot.files
-    order = np.random.default_rng(snapshot.version).permutation(len(among))
     room = MOST_BYTES * sum(file.bytes for file in snapshot.files)
-    chosen: list[DataFile] = []
-    for number in order:
-        file = among[number]
-        if chosen and file.bytes > room:
-            continue
-        chosen.append(file)
-        room -= file.bytes
-    return chosen, bool(new)
+    return draw_files(among, room, snapshot.version), bool(new)
 
 
 def _sample(

@@ -52,15 +52,22 @@ def open_source(spark: SparkSession, source: TableRef, config: Config) -> tuple[
     return full_name(table.schema, config.source.id), rows_of(table, source, config, of_rows)
 
 
-def rows_of(table: DataFrame, source: TableRef, config: Config, of_stratum: str | None) -> DataFrame:
-    """Rows of the source as `id, embedding, stratum`, where the config's condition holds; `AdaptorError` for others."""
-    require_columns(table, [config.source.id, config.source.embedding, *([of_stratum] if of_stratum else [])], source)
+def rows_of(
+    table: DataFrame, source: TableRef, config: Config, of_stratum: str | None, named_by: str | None = None
+) -> DataFrame:
+    """Rows of the source as `id, embedding, stratum`, where the config's condition holds; `AdaptorError` for others.
+
+    With `named_by`, a column, they have a `name` too.
+    """
+    further = [name for name in (of_stratum, named_by) if name is not None]
+    require_columns(table, [config.source.id, config.source.embedding, *further], source)
     require_embeddings(table, config.source.embedding, source)
     table = restricted(table, config.source.where)
     return table.select(
         legible(table, config.source.id).alias("id"),
         column(table, config.source.embedding).cast("array<float>").alias("embedding"),
         stratum(table, of_stratum).alias("stratum"),
+        *([column(table, named_by).cast("string").alias("name")] if named_by else []),
     )
 
 

@@ -15,6 +15,7 @@ from adaptor.errors import AdaptorError
 from adaptor.fitting.sample import Fold
 from adaptor.fitting.strata import MOST_STRATA, Labels, check_count, quotas
 from adaptor.spark.columns import column
+from adaptor.spark.delta_log import DataFile
 from adaptor.spark.row_checks import common_width, count_reasons, legible, reason, stratum
 from adaptor.storage import as_url, open_folder, remove_folder
 from adaptor.training.batches import Batches, gather
@@ -60,6 +61,17 @@ def place(id_column: str, seed: int) -> Column:
 def sample(df: DataFrame, id_column: str, rows: int, seed: int, total: int) -> DataFrame:
     """About `rows` of the `total` rows of `df`, or all of them; the same for equal seeds."""
     return df if rows >= total else df.where(place(id_column, seed) < rows / total)
+
+
+def draw_files(files: Sequence[DataFile], most_bytes: float, seed: int) -> list[DataFile]:
+    """Files in an order drawn by `seed`, as many as `most_bytes` have room for, and one at least."""
+    chosen: list[DataFile] = []
+    for number in np.random.default_rng(seed).permutation(len(files)):
+        file = files[number]
+        if not chosen or file.bytes <= most_bytes:
+            chosen.append(file)
+            most_bytes -= file.bytes
+    return chosen
 
 
 def balanced(df: DataFrame, at: Column, rows: int) -> DataFrame:
