@@ -11,13 +11,16 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
-from adaptor.codecs import Int8Codec
+from adaptor.bits import Cells
+from adaptor.codecs import BinaryCodec, Codec, Int8Codec, PlainCodec
 from adaptor.errors import AdaptorError
 from adaptor.inputs import as_reals
+from adaptor.layout import Encoding, usual_lengths
 from adaptor.maps import Map
 from adaptor.storage import open_folder
 from adaptor.vectors import SHORTEST, Float32, as_embeddings, check_dims, require_width, without_direction
@@ -38,7 +41,7 @@ class Adaptor:
 
     `query` is None where queries go through the corpus map. `config` is what the fit was asked
     for and counts towards the fingerprint; `metrics` is what it measured and does not.
-    `int8_scales (K,)` are those of the corpus map's numbers; a map made by hand has none.
+    `int8_scales (K,)` and `cells` are those of the corpus map's numbers; a map made by hand has none.
     """
 
     corpus: Map
@@ -47,6 +50,7 @@ class Adaptor:
     config: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
     int8_scales: Float32 | None = None
+    cells: Cells | None = None
 
     def __post_init__(self) -> None:
         check_dims(self.dims, self.corpus.out_width)
@@ -115,13 +119,43 @@ class Adaptor:
             raise AdaptorError("the artifact has no int8 scales: fit again, or ask for another encoding")
         return Int8Codec(self.int8_scales)
 
+    def codec(self, encoding: Encoding, length: int) -> Codec:
+        """The codec of mapped rows of the corpus side: of `length` numbers, or with `bits` bytes.
+
+        Raises `AdaptorError` for an artifact that lacks what the encoding needs.
+        """
+        if encoding == "float32":
+            return PlainCodec(length)
+        if encoding == "binary":
+            return BinaryCodec(length)
+        if encoding == "int8":
+            return Int8Codec(self.int8_codec().scales[:length])
+        if self.cells is None:
+            raise AdaptorError("the artifact has no cells to cut bits by: fit again, or ask for another encoding")
+        return self.cells.codec(length)
+
+    def lengths(self, encoding: Encoding) -> tuple[int, ...]:
+        """What a table in this encoding has where nothing else is asked for: the dims, or lengths of codes in bytes."""
+        return usual_lengths(self.width) if encoding == "bits" else self.dims
+
+    def encode_code(self, x: npt.ArrayLike, *, length: int) -> NDArray[np.uint8]:
+        """Codes `(n, length) uint8` of embeddings `x (n, D)`; the first m bytes of one are the code of m bytes.
+
+        Compare them with whole mapped queries: `codec("bits", m).score(map("query")(q), codes)`. Raises `AdaptorError`
+        for rows without a direction.
+        """
+        codec = self.codec("bits", length)
+        mapped = self.corpus(as_embeddings(x, width=self.width), codec.width)
+        return np.asarray(codec.encode(mapped))
+
     def tensors(self) -> dict[str, Float32]:
         """Every weight by name: `corpus.weight`, `query.weight`, `int8.scales`, ..."""
         sides = {"corpus": self.corpus} | ({"query": self.query} if self.query is not None else {})
         parts = {
             f"{side}.{name}": value for side, side_map in sides.items() for name, value in side_map.tensors().items()
         }
-        return parts if self.int8_scales is None else parts | {"int8.scales": self.int8_scales}
+        parts |= {} if self.int8_scales is None else {"int8.scales": self.int8_scales}
+        return parts if self.cells is None else parts | self.cells.tensors()
 
     @cached_property
     def fingerprint(self) -> str:
@@ -197,6 +231,7 @@ class Adaptor:
             config=config["fit"],
             metrics=metrics,
             int8_scales=sides["int8"]["scales"] if "int8" in sides else None,
+            cells=Cells.from_tensors(sides["bits"]) if "bits" in sides else None,
         )
         if loaded.fingerprint != config["fingerprint"]:
             raise AdaptorError(f"the weights at {path} are not those it was saved with; fit it again")

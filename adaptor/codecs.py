@@ -1,4 +1,4 @@
-"""Fewer bytes a number: int8 and one-bit codecs for prefixes, in NumPy.
+"""Fewer bytes a number: int8 and one-bit codecs for prefixes, in NumPy; codes that nest in bytes are in `adaptor.bits`.
 
 Queries stay float32; documents are decoded, or scored, against them.
 """
@@ -11,7 +11,6 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from adaptor.layout import Encoding
 from adaptor.vectors import Float32, normalise
 
 
@@ -36,6 +35,11 @@ class Int8Codec:
     @property
     def bytes(self) -> int:
         """How many bytes a row takes."""
+        return len(self.scales)
+
+    @property
+    def width(self) -> int:
+        """How many numbers of a row it takes."""
         return len(self.scales)
 
     def encode(self, y: Float32) -> NDArray[np.int8]:
@@ -72,6 +76,8 @@ class BinaryCodec:
 class PlainCodec:
     """Numbers as they are."""
 
+    width: int
+
     def encode(self, y: Float32) -> Float32:
         """`y` itself."""
         return y
@@ -82,26 +88,14 @@ class PlainCodec:
 
 
 class Codec(Protocol):
-    """What every codec does to prefixes `(n, m) float32`."""
+    """What every codec does to prefixes `(n, width) float32`."""
+
+    @property
+    def width(self) -> int:
+        """How many numbers of a mapped row it takes and gives back."""
 
     def encode(self, y: Float32) -> NDArray[Any]:
         """As they are stored."""
 
     def decode(self, codes: NDArray[Any]) -> Float32:
         """As they are compared."""
-
-
-def codec_of(encoding: Encoding, width: int, scales: Float32 | None = None) -> Codec:
-    """The codec of prefixes of a width in an encoding; `scales (>= width,)` are int8's."""
-    if encoding == "float32":
-        return PlainCodec()
-    if encoding == "binary":
-        return BinaryCodec(width)
-    assert scales is not None
-    return Int8Codec(scales[:width])
-
-
-def stored(y: Float32, encoding: Encoding, scales: Float32 | None = None) -> Float32:
-    """Prefixes `y (n, m)` of length 1 as they come back from storage in an encoding."""
-    codec = codec_of(encoding, y.shape[1], scales)
-    return codec.decode(codec.encode(y))

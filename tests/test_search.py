@@ -6,7 +6,8 @@ import pytest
 from synthetic import clustered, embeddings_frame, rotation
 
 from adaptor import AdaptorError
-from adaptor.codecs import Int8Codec, stored
+from adaptor.bits import Cells
+from adaptor.codecs import BinaryCodec, Int8Codec, PlainCodec
 from adaptor.evaluation.top_k import TopK
 from adaptor.evaluation.views import Hits, Numbering, View
 from adaptor.maps import Map
@@ -163,18 +164,21 @@ def test_views_through_maps_and_encodings(spark, monkeypatch):
     monkeypatch.setattr(search_task, "BLOCK_SCORES", 600)  # several blocks of 64 rows a batch
     map_ = Map(rotation())
     mapped, queries, numbering = map_(CORPUS), map_(QUERIES), Numbering()
-    scales = Int8Codec.fit(prefix(mapped, 16)).scales
+    int8, binary = Int8Codec.fit(prefix(mapped, 16)), BinaryCodec(16)
+    bits = Cells.fit(mapped).codec(8)
     views = [
         View("rotated", "embedding", (4, 16), queries, map_, k=9),
-        View("int8", "embedding", (16,), queries, map_, encoding="int8", scales=scales, k=9),
-        View("binary", "embedding", (16,), queries, map_, encoding="binary", k=9),
+        View("int8", "embedding", (16,), queries, map_, encoding="int8", codecs={16: int8}, k=9),
+        View("binary", "embedding", (16,), queries, map_, encoding="binary", codecs={16: binary}, k=9),
+        View("bits", "embedding", (8,), queries, map_, encoding="bits", codecs={8: bits}, k=9),
     ]
     hits = search_views(embeddings_frame(spark, CORPUS).repartition(3), views, numbering)
     for view in views:
         for dim in view.dims:
-            rows = stored(prefix(mapped, dim), view.encoding, scales)
-            expected = nearest(prefix(queries, dim), rows, 9)
-            products = np.take_along_axis(prefix(queries, dim) @ rows.T, expected, 1)
+            codec = view.codecs.get(dim, PlainCodec(dim))
+            rows = codec.decode(codec.encode(prefix(mapped, codec.width)))
+            expected = nearest(prefix(queries, codec.width), rows, 9)
+            products = np.take_along_axis(prefix(queries, codec.width) @ rows.T, expected, 1)
             np.testing.assert_allclose(hits[view.name, dim].scores, products, atol=1e-5)
             if view.encoding != "binary":  # whose scores are often equal
                 np.testing.assert_array_equal(found(hits[view.name, dim], numbering, depth=9), expected)

@@ -20,7 +20,7 @@ class Evaluate(Section):
     judgments: Name | None = None  # a Delta table: query_id, corpus_id, grade; or a file of TREC qrels
     held_out: Count = 1000  # rows whose neighbours are compared, where there are no queries
     metrics: Annotated[tuple[Name, ...], Field(min_length=1)] = ("nDCG@10", "R@10", "R@100", "RR@10", "AP@100")
-    encodings: tuple[Encoding, ...] = ("float32", "int8", "binary")  # compared at each dim, whatever is stored
+    encodings: tuple[Encoding, ...] = ("float32", "int8", "binary", "bits")  # compared at each dim, whatever is stored
     shortlists: tuple[Count, ...] = (50, 100, 200, 500)  # hits that the full width puts in order afterwards
     trec_runs: tuple[Name, ...] = ()  # files of other systems' runs, judged beside
 

@@ -119,6 +119,7 @@ class Config(Section):
     source: Source
     sample: SampleSettings
     dims: tuple[int, ...]
+    bytes: tuple[int, ...] | None = None  # lengths of codes; null: a 64th, a 32nd and a 16th of the original's
     artifact: ArtifactSettings
     runs: Name  # the Delta table of all figures
     query_log: QueryLog | None = None
@@ -164,11 +165,11 @@ class Config(Section):
     def _artifact(cls, artifact: object) -> object:
         return {"folder": artifact} if isinstance(artifact, str) else artifact
 
-    @field_validator("dims")
+    @field_validator("dims", "bytes")
     @classmethod
-    def _dims(cls, dims: tuple[int, ...]) -> tuple[int, ...]:
+    def _dims(cls, dims: tuple[int, ...] | None) -> tuple[int, ...] | None:
         with as_value_error():
-            return check_dims(dims)
+            return None if dims is None else check_dims(dims)
 
     @model_validator(mode="after")
     def _rules(self) -> Config:

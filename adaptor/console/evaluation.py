@@ -132,8 +132,12 @@ def _encodings(measurement: Measurement) -> Table:
         rescored = Variant(ADAPTOR, variant.dim, variant.encoding, length)
         if length:
             cells += _mean_and_share(measurement, rescored) if rescored in measurement.values else ["-", "-"]
-        table.add_row(str(variant.bytes), str(variant.dim), variant.encoding, *cells)
+        table.add_row(str(variant.bytes), _dim(variant), variant.encoding, *cells)
     return table
+
+
+def _dim(variant: Variant) -> str:
+    return "-" if variant.encoding == "bits" else str(variant.dim)
 
 
 def _mean_and_share(measurement: Measurement, variant: Variant) -> list[str]:
@@ -227,7 +231,7 @@ def print_recommendation(recommendation: Recommendation) -> None:
         ]
         table.add_row(
             str(option.variant.bytes),
-            str(option.variant.dim),
+            _dim(option.variant),
             option.variant.encoding,
             f"{kept.value:.1%} [{kept.low:.1%}, {kept.high:.1%}]",
             f"{option.sure:.0%}",

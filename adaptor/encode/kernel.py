@@ -17,6 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from adaptor.artifact import Adaptor, Side
+from adaptor.bits import BitsCodec
 from adaptor.codecs import BinaryCodec, Int8Codec
 from adaptor.encode import gpu
 from adaptor.encode.arrow_lists import Lists, rows_array
@@ -58,8 +59,9 @@ class Kernel:
     """Adapts batches of embeddings into the nested columns of a layout; `dims` are the artifact's by default.
 
     As float32 it writes what `Adaptor.encode` gives, in `bands` before it is renormalised. As int8
-    it writes codes of the mapped rows, as binary their signs: `adaptor.codecs` decodes both. A row is
-    bad, too, where the shortest of the prefixes has no direction once it is mapped, in any layout.
+    it writes codes of the mapped rows, as binary their signs: `adaptor.codecs` decodes both. As bits it writes codes
+    that nest in bytes (`adaptor.bits`), and `dims` are lengths of codes. A row is bad, too, where the shortest of the
+    prefixes, or what tells a code's length, has no direction once it is mapped, in any layout.
     Raises `AdaptorError` when the artifact can't do what is asked.
     """
 
@@ -73,17 +75,33 @@ class Kernel:
         check_layout(self.layout, self.encoding)
         if self.encoding == "int8":
             self.adaptor.int8_codec(self.side)
-        check_dims(self.dims or self.adaptor.dims, self.adaptor.map(self.side).out_width)
+        if self.encoding != "bits":
+            check_dims(self.lengths, self.adaptor.map(self.side).out_width)
+        elif self.side == "query":
+            raise AdaptorError("bits are for the corpus side, they were cut there; queries stay float32")
+
+    @cached_property
+    def lengths(self) -> tuple[int, ...]:
+        """The dims, or with `bits` the lengths of codes in bytes: the artifact's where none were named."""
+        return check_dims(self.dims or self.adaptor.lengths(self.encoding))
+
+    @cached_property
+    def _bits(self) -> BitsCodec:
+        """The codec of the longest code."""
+        codec = self.adaptor.codec("bits", self.lengths[-1])
+        assert isinstance(codec, BitsCodec)
+        return codec
 
     @cached_property
     def nested(self) -> tuple[Nested, ...]:
         """The columns, and which numbers of the mapped row they hold."""
-        return nested_columns(self.layout, self.dims or self.adaptor.dims, self.adaptor.map(self.side).out_width)
+        whole = self._bits.bytes if self.encoding == "bits" else self.adaptor.map(self.side).out_width
+        return nested_columns(self.layout, self.lengths, whole, self.encoding)
 
     @cached_property
     def shortest(self) -> int:
-        """The narrowest of the dims."""
-        return min(self.dims or self.adaptor.dims)
+        """The narrowest of the dims; of bits, the numbers that tell a row's length."""
+        return self._bits.cells.depth if self.encoding == "bits" else self.lengths[0]
 
     @property
     def schema(self) -> pa.Schema:
@@ -106,7 +124,7 @@ class Kernel:
         if total * widest > np.iinfo(np.int32).max:
             raise AdaptorError(f"{total} rows are too many for one batch; pass {self.rows_per_batch()} at a time")
         mapped, step = self._arithmetic(device)
-        stored = [np.empty((total, self._stored_width(column)), self._stored_type) for column in self.nested]
+        stored = [np.empty((total, self.stored_width(column)), self._stored_type) for column in self.nested]
         why = np.full(total, GOOD)
         seen = done = 0  # rows looked at, and the good ones among them
         for chunk in chunks:
@@ -166,6 +184,11 @@ class Kernel:
 
     def _write(self, y: Float32, norms: NDArray[np.float64], out: list[NDArray]) -> None:
         """Store the mapped rows `y`, whose prefixes have these lengths, in one array a nested column."""
+        if self.encoding == "bits":
+            bits = self._bits.encode(y)
+            for column, rows in zip(self.nested, out):
+                rows[...] = bits[:, column.start : column.stop]
+            return
         if self.encoding == "binary":
             for column, rows in zip(self.nested, out):
                 rows[...] = BinaryCodec(column.width).encode(y[:, column.start : column.stop])
@@ -185,7 +208,8 @@ class Kernel:
 
     @cached_property
     def _folded(self) -> Folded:
-        return Folded.of(self.adaptor.map(self.side), self.nested[-1].stop)
+        depth = self._bits.width if self.encoding == "bits" else self.nested[-1].stop
+        return Folded.of(self.adaptor.map(self.side), depth)
 
     def _arithmetic(self, device: str | None) -> tuple[Arithmetic, int]:
         """What maps a block of rows, and how many rows it takes at a time."""
@@ -198,16 +222,17 @@ class Kernel:
 
     @property
     def _kind(self) -> pa.DataType:
-        if self.encoding == "binary":
+        if self.encoding in ("binary", "bits"):
             return pa.binary()
         item = pa.float32() if self.encoding == "float32" else pa.int8()
         return pa.list_(pa.field("element", item, nullable=False))
 
     @property
     def _stored_type(self) -> np.dtype[Any]:
-        return np.dtype({"float32": "f4", "int8": "i1", "binary": "u1"}[self.encoding])
+        return np.dtype({"float32": "f4", "int8": "i1", "binary": "u1", "bits": "u1"}[self.encoding])
 
-    def _stored_width(self, column: Nested) -> int:
+    def stored_width(self, column: Nested) -> int:
+        """How many numbers, or of codes bytes, a row of a column has."""
         return BinaryCodec(column.width).bytes if self.encoding == "binary" else column.width
 
     def _reasons(self, why: NDArray[np.int64]) -> pa.Array:

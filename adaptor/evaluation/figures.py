@@ -32,7 +32,7 @@ def similarities(views: Sequence[View], rows: Float32, full: Variant) -> dict[Va
     """How far each variant keeps the order of the similarities to `rows (n, D)`."""
     scores: dict[Variant, Float32] = {}
     for view in views:
-        y = normalise(rows) if view.map is None else view.map(rows, view.dims[-1])
+        y = normalise(rows) if view.map is None else view.map(rows, max(map(view.numbers, view.dims)))
         scores |= {variant_of(view, dim): by_dim for dim, by_dim in view.scores(y)}
     return {variant: {RANKS: label_free.rank_correlation(values, scores[full])} for variant, values in scores.items()}
 

@@ -22,7 +22,10 @@ TAIL = 5  # the percentile of queries that stands for the worst of them
 
 @dataclass(frozen=True, order=True)
 class Variant:
-    """One way to store and search the rows: a candidate's prefix, its encoding, and how many hits are rescored."""
+    """One way to store and search the rows: a candidate's prefix, its encoding, and how many hits are rescored.
+
+    Of `bits`, `dim` is the length of the code in bytes.
+    """
 
     candidate: str  # original, truncation, svd, adaptor, or the name of a version
     dim: int
@@ -42,7 +45,12 @@ class Variant:
 
     def __str__(self) -> str:
         rescored = f", {self.shortlist} hits rescored" if self.shortlist else ""
-        return f"{self.candidate} {self.dim} {self.encoding}{rescored}"
+        return f"{self.candidate} {self.form}{rescored}"
+
+    @property
+    def form(self) -> str:
+        """How a row is stored."""
+        return f"code of {self.dim} bytes" if self.encoding == "bits" else f"{self.dim} {self.encoding}"
 
 
 @dataclass(frozen=True)
@@ -82,8 +90,14 @@ class Measurement:
         return tuple(sorted(self.values[self.full], key=lambda name: name != self.metric))
 
     def shipped(self, dim: int) -> Variant:
-        """The adaptor's prefix as the target holds it."""
-        return Variant(ADAPTOR, dim, self.encoding)
+        """The adaptor's prefix as the target holds it; where that holds codes, which have other lengths, as float32."""
+        return Variant(ADAPTOR, dim, "float32" if self.encoding == "bits" else self.encoding)
+
+    @property
+    def stored_bytes(self) -> int:
+        """What the longest prefix or code of the target takes in a row."""
+        shipped = (v for v in self.values if (v.candidate, v.encoding, v.shortlist) == (ADAPTOR, self.encoding, 0))
+        return max((variant.bytes for variant in shipped), default=self.full.bytes)
 
     def of(self, variant: Variant, metric: str | None = None) -> Values:
         """Values of each query, of the metric that leads unless another is named."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from adaptor.artifact import Adaptor
-from adaptor.codecs import codec_of
+from adaptor.codecs import PlainCodec
 from adaptor.evaluation.measurement import ORIGINAL, SVD, TRUNCATION, Variant
 from adaptor.evaluation.views import Hits, View
 from adaptor.fitting import closed_forms
@@ -38,26 +38,32 @@ def baselines(rows: Float32, queries: Float32, dims: tuple[int, ...], adaptor: A
 
 
 def mapped(
-    name: str, adaptor: Adaptor, dims: tuple[int, ...], queries: Float32, k_by_encoding: Mapping[Encoding, int]
+    name: str,
+    adaptor: Adaptor,
+    lengths: Mapping[Encoding, tuple[int, ...]],
+    queries: Float32,
+    k_by_encoding: Mapping[Encoding, int],
 ) -> list[View]:
     """An adaptor's prefixes in each encoding, so many hits a query, each with the score that the full width gives it.
 
-    `queries (q, K)` have gone through its map already. An artifact made by hand may lack the scales of int8.
+    `queries (q, K)` have gone through its map already. `lengths` are dims, of `bits` bytes. An artifact made by hand,
+    or by an earlier release, may lack the scales of int8 and the cells of bits.
     """
+    lacking = {"int8": adaptor.int8_scales is None, "bits": adaptor.cells is None}
     return [
         View(
             f"{name}/{encoding}",
             "embedding",
-            dims,
-            queries[:, : dims[-1]],
+            lengths[encoding],
+            queries,
             adaptor.corpus,
             encoding,
-            adaptor.int8_scales,
+            {} if encoding == "float32" else {dim: adaptor.codec(encoding, dim) for dim in lengths[encoding]},
             k=k,
             rescored_by=(ORIGINAL, adaptor.width),
         )
         for encoding, k in k_by_encoding.items()
-        if encoding != "int8" or adaptor.int8_scales is not None
+        if not lacking.get(encoding)
     ]
 
 
@@ -83,7 +89,7 @@ def by_variant(
 def search_seconds(views: Sequence[View], rows: Float32) -> dict[Variant, float]:
     """What a query costs a million stored rows in NumPy on this machine, decoding included, of `rows (n, D)`."""
     few = rows[:TIMED_ROWS]
-    mapped_rows = {id(view.map): view.map(few, view.dims[-1]) for view in views if view.map is not None}
+    mapped_rows = {id(view.map): view.map(few) for view in views if view.map is not None}
     return {
         variant_of(view, dim): _seconds(view, dim, mapped_rows.get(id(view.map), few))
         for view in views
@@ -92,8 +98,9 @@ def search_seconds(views: Sequence[View], rows: Float32) -> dict[Variant, float]
 
 
 def _seconds(view: View, dim: int, y: Float32) -> float:
-    queries, codec = prefix(view.queries[:TIMED_QUERIES], dim), codec_of(view.encoding, dim, view.scales)
-    codes = codec.encode(prefix(y, dim))
+    codec = view.codecs.get(dim) or PlainCodec(dim)
+    queries = prefix(view.queries[:TIMED_QUERIES], codec.width)
+    codes = codec.encode(prefix(y, codec.width))
     seconds = []
     for _ in range(3):  # the first pays for pages of memory
         started = time.perf_counter()

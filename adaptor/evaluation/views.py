@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from adaptor.codecs import stored
+from adaptor.codecs import Codec
 from adaptor.layout import Encoding
 from adaptor.maps import Map
 from adaptor.vectors import Float32, prefix
@@ -20,6 +20,8 @@ Metric = Literal["cosine", "dot", "l2"]
 @dataclass(frozen=True)
 class View:
     """One way to look at a table: prefixes `dims` of `column`, through `map` if there is one, in an `encoding`.
+
+    Of `bits`, `dims` are lengths of codes in bytes.
 
     `queries (q, K) float32`, K at least the longest dim, are what it is searched with; their prefixes are cut here.
     `rescored_by` names a prefix of another view of the same table and queries, (name, dim): each hit brings along the
@@ -32,7 +34,7 @@ class View:
     queries: Float32
     map: Map | None = None
     encoding: Encoding = "float32"
-    scales: Float32 | None = None  # of int8
+    codecs: Mapping[int, Codec] = field(default_factory=dict)  # by dim; none: as float32
     metric: Metric = "cosine"
     k: int = 100
     rescored_by: tuple[str, int] | None = None
@@ -47,9 +49,11 @@ class View:
 
         A longer prefix adds its last numbers to the products of the one before. Rows without direction get -inf.
         """
-        if self.encoding != "float32":
+        if self.codecs:
             for dim in self.dims:
-                yield dim, prefix(self.queries, dim) @ stored(prefix(y, dim), self.encoding, self.scales).T
+                codec = self.codecs[dim]
+                rows = codec.decode(codec.encode(prefix(y, codec.width)))
+                yield dim, prefix(self.queries, codec.width) @ rows.T
             return
         products: Float32 = np.zeros((1, 1), np.float32)
         squares = np.zeros(len(y), np.float32)
@@ -76,13 +80,17 @@ class View:
         squares = np.einsum("ij,ij->i", part, part)[:, None]
         if self.metric == "l2":
             return np.sqrt(np.maximum(squares - scores, 0))
-        if self.metric == "dot" or self.encoding != "float32":
+        if self.metric == "dot" or self.codecs:
             return scores
         return scores / np.sqrt(np.where(squares > 0, squares, 1))
 
     def without_direction(self, dim: int) -> NDArray[np.bool_]:
         """Queries whose prefix is zero: by cosine they find nothing, `(q,)`."""
-        return np.asarray(~self.queries[:, :dim].any(axis=1) & (self.metric == "cosine"))
+        return np.asarray(~self.queries[:, : self.numbers(dim)].any(axis=1) & (self.metric == "cosine"))
+
+    def numbers(self, dim: int) -> int:
+        """How many numbers of a mapped row its prefix takes."""
+        return self.codecs[dim].width if self.codecs else dim
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from adaptor.artifact import Adaptor
+from adaptor.bits import Cells
 from adaptor.codecs import Int8Codec
 from adaptor.errors import AdaptorError
 from adaptor.fitting.candidates import Maker, say_nothing, split_queries
@@ -136,8 +137,8 @@ def fit_sample(  # noqa: PLR0913 - what `fit` takes, and where things run
         "queries": 0 if everything is None else len(everything),
         "judged_queries": len(sample.judgments),
     }
-    scales = Int8Codec.fit(y).scales
-    return Adaptor(sides.corpus, dims, sides.own_query, config, measured.to_json(), scales), measured
+    scales, cells = Int8Codec.fit(y).scales, Cells.fit(y)
+    return Adaptor(sides.corpus, dims, sides.own_query, config, measured.to_json(), scales, cells), measured
 
 
 def _profile(sample: Sample, contest: Contest, supervised: Sides | None, dims: tuple[int, ...]) -> Profile:

@@ -51,7 +51,7 @@ def storage(advice: Recommendation) -> Panel:
             smallest.setdefault(option.variant.encoding, option)
     stored = [("original", advice.full_bytes, advice.full_month, False)]
     for option in smallest.values():
-        name = f"{option.variant.encoding}, {option.variant.dim} wide"
+        name = option.variant.form
         stored.append((name, option.variant.bytes, option.month, option is advice.chosen))
     values = [
         {"name": name, "stored": size * advice.rows, "says": decimal(size * advice.rows), "marked": marked}
@@ -113,6 +113,6 @@ def _option(advice: Recommendation, option: Option) -> dict[str, object]:
         "month": option.month,
         "stored": variant.bytes * advice.rows,
         "ms": None if seconds is None else seconds * advice.rows / 1e3,
-        "name": f"{variant.dim} {variant.encoding}" if chosen else "",
-        "says": f"{variant.dim} {variant.encoding}{rescored}: {kept.value:.1%}, {variant.bytes} bytes a row",
+        "name": variant.form if chosen else "",
+        "says": f"{variant.form}{rescored}: {kept.value:.1%}, {variant.bytes} bytes a row",
     }

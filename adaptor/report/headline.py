@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from rich.filesize import decimal
 
-from adaptor.evaluation.measurement import Measurement
+from adaptor.evaluation.measurement import Measurement, Variant
 from adaptor.evaluation.recommendation import Option, amount
 from adaptor.report.contents import Contents
 from adaptor.report.words import in_ms
@@ -40,7 +40,7 @@ def numbers(contents: Contents) -> list[Number]:
         Number(
             "Take",
             f"{variant.bytes} bytes",
-            f"a row, of {advice.full_bytes:,}: {variant.dim} numbers as {variant.encoding}",
+            f"a row, of {advice.full_bytes:,}: {_form(variant)}",
         ),
         Number("Keeps", f"{kept.value:.1%}", f"of {metric}{where}; 95 % interval {kept.low:.1%} to {kept.high:.1%}"),
         _saved(contents, chosen),
@@ -55,7 +55,7 @@ def verdict(contents: Contents) -> str:
     sentences = [advice.sentence()]
     if chosen is not None:
         sentences = [
-            f"Store the first {chosen.variant.dim} numbers of a row as {chosen.variant.encoding}: "
+            f"Store {_form(chosen.variant)} a row: "
             f"{chosen.variant.bytes} bytes instead of {advice.full_bytes:,}. "
             f"The rule {rules} holds, {chosen.sure:.0%} sure."
         ]
@@ -72,6 +72,12 @@ def verdict(contents: Contents) -> str:
     elif contents.drift:
         sentences.append("The monitor has no alerts.")
     return " ".join(sentences)
+
+
+def _form(variant: Variant) -> str:
+    if variant.encoding == "bits":
+        return "a code that nests in bytes"
+    return f"the first {variant.dim} numbers as {variant.encoding}"
 
 
 def _saved(contents: Contents, chosen: Option) -> Number:

@@ -12,6 +12,7 @@ COLOURS = {
     "float32": "var(--accent)",
     "int8": "var(--warm)",
     "binary": "var(--cool)",
+    "bits": "var(--rose)",
 }
 SERIES = ("var(--accent)", "var(--warm)", "var(--cool)", "var(--second)", "var(--rose)", "var(--leaf)")
 GOOD_ON_BOTH = ("#0d9488", "#d97706", "#6366f1", "#db2777", "#65a30d", "#0284c7", "#a16207", "#9333ea")

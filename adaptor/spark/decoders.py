@@ -14,15 +14,17 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, FloatType
 
 from adaptor.artifact import Adaptor
+from adaptor.bits import BitsCodec
 from adaptor.codecs import BinaryCodec, Int8Codec
 from adaptor.encode.arrow_lists import Lists, rows_array
+from adaptor.encode.kernel import Kernel
 from adaptor.errors import AdaptorError
-from adaptor.layout import Encoding, Layout, nested_columns
+from adaptor.layout import Layout, nested_columns
 from adaptor.spark.udf import ArrowLists, lists_of
 from adaptor.spark.vector_types import require_codes
 from adaptor.vectors import check_dims
 
-Coded = Literal["int8", "binary"]
+Coded = Literal["int8", "binary", "bits"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Decoder:
     Codes may be wider: their beginning is the code of the prefix.
     """
 
-    codec: Int8Codec | BinaryCodec
+    codec: Int8Codec | BinaryCodec | BitsCodec
 
     def __call__(self, codes: pa.Array) -> pa.Array:
         """Codes of one column as Arrow lists of float32; null where they are null."""
@@ -56,13 +58,17 @@ class Decoder:
 def decode_udf(artifact: Adaptor | str, encoding: Coded, dim: int) -> Any:
     """A UDF from a coded column, `int8` or `binary`, to `array<float>` of `dim` numbers and length 1.
 
+    Of `bits`, `dim` is how many bytes of the code are decoded; the numbers are those that reach into them.
+
     df.select("id", decode_udf("lake/artifact", "int8", 64)("embedding_64"))
+    df.select("id", decode_udf("lake/artifact", "bits", 24)("code_48"))
     """
     if encoding not in get_args(Coded):
         raise AdaptorError(f"encoding {encoding!r} has no decoder: it is one of {', '.join(get_args(Coded))}")
     adaptor = Adaptor.load(artifact) if isinstance(artifact, str) else artifact
-    (dim,) = check_dims([dim], adaptor.corpus.out_width)
-    decoder = Decoder(Int8Codec(adaptor.int8_codec().scales[:dim]) if encoding == "int8" else BinaryCodec(dim))
+    if encoding != "bits":
+        (dim,) = check_dims([dim], adaptor.corpus.out_width)
+    decoder = Decoder(adaptor.codec(encoding, dim))  # type: ignore[arg-type]
     returned = ArrayType(FloatType(), containsNull=False)
 
     def decode_arrow(codes: pa.Array) -> pa.Array:
@@ -71,7 +77,7 @@ def decode_udf(artifact: Adaptor | str, encoding: Coded, dim: int) -> Any:
 
     def decode_pandas(codes: pd.Series) -> pd.Series:
         require_codes(codes, encoding)
-        return pd.Series(ArrowLists(decoder(pa.array(codes, pa.binary()) if encoding == "binary" else lists_of(codes))))
+        return pd.Series(ArrowLists(decoder(lists_of(codes) if encoding == "int8" else pa.array(codes, pa.binary()))))
 
     # The annotations above would be strings here; Spark reads the types themselves.
     if hasattr(F, "arrow_udf"):
@@ -89,31 +95,32 @@ def register_decoders(
 ) -> list[str]:
     """Make `decode_int8_64`, `decode_binary_64`, ... SQL functions of this session; their names.
 
-    `dims` are the artifact's by default.
+    `dims` are the artifact's by default; of `bits`, which is to be asked for, lengths of codes in bytes.
 
         SELECT doc_id, decode_int8_64(embedding_64) FROM docs
         SELECT doc_id, decode_int8_128(concat(embedding_0_64, embedding_64_128)) FROM docs_in_bands
+        SELECT doc_id, decode_bits_24(code_48) FROM docs_as_codes
     """
     adaptor = Adaptor.load(artifact) if isinstance(artifact, str) else artifact
     decoders = {
         f"decode_{encoding}_{dim}": decode_udf(adaptor, encoding, dim)
         for encoding in encodings
-        for dim in dims or adaptor.dims
+        for dim in dims or adaptor.lengths(encoding)
     }
     for name, udf in decoders.items():
         spark.udf.register(name, udf)
     return list(decoders)
 
 
-def prefix_column(adaptor: Adaptor, layout: Layout, encoding: Encoding, dim: int) -> Column:
-    """The prefix of `dim` numbers, of length 1, from a table in this layout and encoding; null stays null."""
-    if encoding == "float32":
-        return F.expr(prefix_sql(layout, adaptor.dims, dim))
-    used = [column for column in nested_columns(layout, adaptor.dims, adaptor.corpus.out_width) if column.start < dim]
-    if layout == "columns":
+def prefix_column(kernel: Kernel, dim: int) -> Column:
+    """The prefix of `dim` numbers, of `bits` bytes, of length 1, from a table that a kernel wrote; null stays null."""
+    if kernel.encoding == "float32":
+        return F.expr(prefix_sql(kernel.layout, kernel.lengths, dim))
+    used = [column for column in kernel.nested if column.start < dim]
+    if kernel.layout == "columns":
         used = [column for column in used if column.stop == dim]
     codes = F.concat(*(column.name for column in used)) if len(used) > 1 else F.col(used[0].name)
-    return decode_udf(adaptor, encoding, dim)(codes)
+    return decode_udf(kernel.adaptor, kernel.encoding, dim)(codes)
 
 
 def prefix_sql(layout: Layout, dims: Sequence[int], dim: int) -> str:

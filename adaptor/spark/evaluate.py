@@ -220,8 +220,8 @@ def _open_target(spark: SparkSession, config: Config, fitted: Adaptor, name: str
             f"{target.where} was written by artifact {stamp.fingerprint[:12]}, {config.artifact.folder} now holds "
             f"{fitted.version}; run jobs/apply.py with --set apply.rebuild=true"
         )
-    kernel = Kernel(fitted, stamp.layout, stamp.encoding)
+    kernel = Kernel(fitted, stamp.layout, stamp.encoding, dims=stamp.dims)
     rows = target.read(spark)
     require_columns(rows, [name, *kernel.schema.names], target)
-    prefixes = [prefix_column(fitted, kernel.layout, kernel.encoding, dim).alias(column_of(dim)) for dim in fitted.dims]
-    return Nested(rows.select(legible(rows, name).alias("id"), *prefixes), kernel.encoding)
+    prefixes = [prefix_column(kernel, length).alias(column_of(length, kernel.encoding)) for length in kernel.lengths]
+    return Nested(rows.select(legible(rows, name).alias("id"), *prefixes), kernel.encoding, kernel.lengths)

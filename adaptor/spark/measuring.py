@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -34,10 +34,11 @@ DEPTH = 100  # hits of a query, where no measure looks further
 
 @dataclass(frozen=True)
 class Nested:
-    """A target as `id` and a prefix a dim, and the encoding it is stored in."""
+    """A target as `id` and a prefix a dim, or decoded code a length in bytes, and the encoding it is stored in."""
 
     rows: DataFrame
     encoding: Encoding
+    lengths: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -94,13 +95,12 @@ def measure(
     adapted = [
         view
         for name, adaptor in adaptors.items()
-        for view in mapped(name, adaptor, dims, asking.through(adaptor), hits_of)
+        for view in mapped(name, adaptor, _lengths(config, adaptor, dims, hits_of), asking.through(adaptor), hits_of)
     ]
     tables = [(rows, [*plain, *adapted])]
     if nested is not None:
-        queries = asking.through(newest)
-        written = [View(column_of(dim), column_of(dim), (dim,), queries[:, :dim], k=depth) for dim in dims]
-        tables.append((nested.rows, written))
+        written = _written(nested, newest, asking.through(newest), depth)
+        tables.append((nested.rows, list(written.values())))
     report(f"searching {total:,} rows with {len(asking.ids):,} queries at dims {list(dims)} and {newest.width}")
     numbering = Numbering()
     hits = _hits(tables, total, asking, numbering, report)
@@ -108,7 +108,7 @@ def measure(
     views = [view for view in (*plain, *adapted) if view.name != CORRECTED]
     variants = by_variant(hits, views, settings.shortlists)
     if nested is not None:
-        variants |= {Variant(ADAPTOR, dim, nested.encoding): hits[column_of(dim), dim] for dim in dims}
+        variants |= {variant: hits[view.name, view.dims[0]] for variant, view in written.items()}
     report(f"taking the figures of {len(variants)} variants")
     empty = _described(config, newest, dims, total, asking, nested)
     searched = Searched(empty, asking, variants, numbering)
@@ -122,6 +122,23 @@ def depth_of(config: Config) -> int:
     assert config.evaluate is not None
     cutoffs = [int(number) for name in config.evaluate.metrics for number in re.findall(r"@(\d+)", name)]
     return max(DEPTH, *cutoffs)
+
+
+def _lengths(
+    config: Config, adaptor: Adaptor, dims: tuple[int, ...], encodings: Iterable[Encoding]
+) -> dict[Encoding, tuple[int, ...]]:
+    """The prefixes of each encoding that are searched: those dims, and codes of the bytes that the config names."""
+    codes = config.bytes or adaptor.lengths("bits")
+    return {encoding: codes if encoding == "bits" else dims for encoding in encodings}
+
+
+def _written(nested: Nested, adaptor: Adaptor, queries: Float32, k: int) -> dict[Variant, View]:
+    """The target's columns as they are searched, decoded."""
+    views = {}
+    for length in nested.lengths:
+        name, width = column_of(length, nested.encoding), adaptor.codec(nested.encoding, length).width
+        views[Variant(ADAPTOR, length, nested.encoding)] = View(name, name, (width,), queries[:, :width], k=k)
+    return views
 
 
 def _hits_of_encodings(config: Config) -> dict[Encoding, int]:

@@ -187,7 +187,7 @@ def _good_news(versions: Versions, config: Config) -> list[str]:
     if not measurements or config.apply is None:
         return []
     advice = recommend(measurements, config.recommend_rules, config.rates.gigabyte_month)
-    stored = max(measurement.shipped(measurement.dims[-1]).bytes for measurement in measurements)
+    stored = max(measurement.stored_bytes for measurement in measurements)
     if advice.chosen is None or advice.chosen.variant.bytes >= stored:
         return []
     return [f"good news: a smaller one suffices. {advice.sentence()}"]

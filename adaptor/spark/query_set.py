@@ -30,9 +30,9 @@ class QuerySet:
     judgments: Grades | None = None
     strata: dict[str, str] | None = None
 
-    def through(self, adaptor: Adaptor, dim: int | None = None) -> Float32:
-        """The vectors as `adaptor` maps them, not renormalised: `(q, dim)`, dim the deepest that was judged."""
-        return adaptor.map(self.side)(self.vectors, dim or adaptor.dims[-1])
+    def through(self, adaptor: Adaptor) -> Float32:
+        """The vectors as `adaptor` maps them, not renormalised: `(q, K)`."""
+        return adaptor.map(self.side)(self.vectors)
 
 
 def good_rows(rows: DataFrame, source: TableRef, width: int, at_least: int) -> tuple[DataFrame, int]:

@@ -98,7 +98,7 @@ class BestOfTask:
             return rows
         key = view.column, id(view.map)
         if key not in mapped:
-            depth = max(other.dims[-1] for other in self._views if other.map is view.map)
+            depth = max(other.numbers(dim) for other in self._views if other.map is view.map for dim in other.dims)
             mapped[key] = view.map(rows, depth)
         return mapped[key]
 

@@ -186,9 +186,9 @@ def _vector() -> DataType:
 def require_codes(column: pd.Series | pd.DataFrame | pa.Array, encoding: str) -> None:
     """`AdaptorError` unless a worker's batch holds codes of this encoding, or nothing but nulls."""
     kind = column_type(column)
-    if kind is None or (isinstance(kind, BinaryType) if encoding == "binary" else _is_integers(kind)):
+    if kind is None or (isinstance(kind, BinaryType) if encoding != "int8" else _is_integers(kind)):
         return
-    taken = "binary" if encoding == "binary" else "array<tinyint>"
+    taken = "binary" if encoding != "int8" else "array<tinyint>"
     raise AdaptorError(
         f"{encoding} codes are {taken}, not {type_name(kind)}; name a column that was written with encoding {encoding}"
     )

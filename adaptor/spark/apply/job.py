@@ -65,8 +65,7 @@ def _apply(spark: SparkSession, config: Config, report: Progress, clock: Clock) 
     data_set = config.evaluate.data_set if config.evaluate else source.where
     run = Run.finish(clock, "apply", data_set, kernel.adaptor.fingerprint, source, rows, config.rates)
     figures = [
-        Figure("adaptor", dim, "rows_written", outcome.rows, bytes_of(dim, kernel.encoding))
-        for dim in kernel.adaptor.dims
+        Figure("adaptor", dim, "rows_written", outcome.rows, bytes_of(dim, kernel.encoding)) for dim in kernel.lengths
     ]
     figures.append(Figure("adaptor", kernel.adaptor.width, "rows_set_aside", outcome.quarantined))
     record(spark, config.runs, run, figures)

@@ -41,7 +41,7 @@ class Plan:
     files: int
     bytes_in: int
     bytes_before: int  # of the numbers of all vectors, as they are
-    bytes_out: dict[int, int]  # dim -> bytes of its numbers in all rows
+    bytes_out: dict[int, int]  # dim, or length of a code -> its bytes in all rows
     chunks: int
     measured_rows: int
     core_hours: float
@@ -87,7 +87,7 @@ def _measured(request: Request, config: Config, report: Callable[[str], None]) -
         files=len(source.files),
         bytes_in=sum(file.bytes for file in source.files),
         bytes_before=rows * request.kernel.adaptor.width * _number_bytes(source, request.columns.embedding),
-        bytes_out={dim: rows * bytes_of(dim, request.kernel.encoding) for dim in request.kernel.adaptor.dims},
+        bytes_out={dim: rows * bytes_of(dim, request.kernel.encoding) for dim in request.kernel.lengths},
         chunks=len(cut(source.files, chunk_bytes(request))),
         measured_rows=seen,
         core_hours=hours,

@@ -147,7 +147,8 @@ def open_request(spark: SparkSession, config: Config) -> Request:
     fitted = Adaptor.load(config.artifact.folder)
     if config.gate is not None and config.gate.required:
         require_passed(config.artifact.folder, fitted.version, config.gate_rules)
-    kernel = Kernel(fitted, settings.layout, settings.encoding)
+    lengths = config.bytes if settings.encoding == "bits" else None
+    kernel = Kernel(fitted, settings.layout, settings.encoding, dims=lengths)
     source = TableRef(config.source.table, config.source.version).pinned(spark)
     if source.is_view(spark):
         raise AdaptorError(

@@ -21,7 +21,6 @@ from pyspark.sql.types import (
     TimestampType,
 )
 
-from adaptor.codecs import BinaryCodec
 from adaptor.encode.kernel import Kernel
 from adaptor.errors import AdaptorError
 from adaptor.layout import Nested
@@ -48,6 +47,7 @@ ITEMS: dict[str, DataType] = {
     "float32": ArrayType(FloatType()),
     "int8": ArrayType(ByteType()),
     "binary": BinaryType(),
+    "bits": BinaryType(),
 }
 
 
@@ -77,11 +77,13 @@ def _schema(request: Request, source: Snapshot) -> StructType:
 
 
 def _field(kernel: Kernel, column: Nested) -> StructField:
-    numbers = f"numbers {column.start} to {column.stop - 1} of the adapted embedding"
+    unit, whole = ("bytes", "code") if kernel.encoding == "bits" else ("numbers", "adapted embedding")
+    numbers = f"{unit} {column.start} to {column.stop - 1} of the {whole}"
     said = {
         "float32": "not renormalised" if kernel.layout == "bands" else "of length 1",
         "int8": "int8 codes; the artifact holds their scales",
         "binary": "a bit a number, its sign; the first in the highest bit",
+        "bits": "any beginning of which is an embedding; the artifact decodes it",
     }[kernel.encoding]
     comment = f"{numbers}, {said}; artifact {kernel.adaptor.fingerprint[:12]}"
     return StructField(column.name, ITEMS[kernel.encoding], True, {"comment": comment})
@@ -96,9 +98,9 @@ def _properties(request: Request, source: Snapshot, schema: StructType) -> dict[
     kernel = request.kernel
     stamp = replace(stamp_of(request), key=request.key, source_columns=tuple(source.schema.names))
     properties = stamp.to_properties()
-    size = "length" if kernel.encoding == "binary" else "size"
+    size = "length" if kernel.encoding in ("binary", "bits") else "size"
     for column in kernel.nested:
-        width = BinaryCodec(column.width).bytes if kernel.encoding == "binary" else column.width
+        width = kernel.stored_width(column)
         properties[f"delta.constraints.matryoshka_{column.name}"] = (
             f"`{column.name}` IS NULL OR {size}(`{column.name}`) = {width}"
         )
@@ -120,7 +122,7 @@ def stamp_of(request: Request) -> Stamp:
         kernel.adaptor.fingerprint,
         request.source.where,
         request.source.version,
-        kernel.adaptor.dims,
+        kernel.lengths,
         kernel.layout,
         kernel.encoding,
     )

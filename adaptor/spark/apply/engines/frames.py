@@ -84,7 +84,8 @@ def by_udf(request: Request, rows: DataFrame, transaction: Transaction) -> Seque
     """Adapt by the public UDF: the kept columns never leave the JVM."""
     kernel = request.kernel
     # Not deterministic, so that the filter below doesn't make Spark call it twice.
-    adapt = adapt_udf(kernel.adaptor, layout=kernel.layout, encoding=kernel.encoding).asNondeterministic()
+    adapt = adapt_udf(kernel.adaptor, kernel.lengths, layout=kernel.layout, encoding=kernel.encoding)
+    adapt = adapt.asNondeterministic()
     adapted = _with_id(request, rows).select("kept", adapt("embedding").alias("nested")).select("kept", "nested.*")
     if not request.keeps_bad:
         adapted = adapted.where(F.col(quoted(kernel.schema.names[0])).isNotNull())

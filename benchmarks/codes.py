@@ -1,0 +1,254 @@
+"""Codes that nest in bytes beside what else fits into as many bytes: writes docs/codes.md.
+
+    python -m benchmarks.codes                          the collections of the repository
+    QUALITY_DATA=DIR python -m benchmarks.codes         and those in DIR
+
+All that is fitted sees half of the rows, and in a second run all of them; all rows are searched.
+"""
+
+from __future__ import annotations
+
+import platform
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import faiss
+import numpy as np
+
+import adaptor
+from adaptor import Adaptor
+from adaptor.bits import Cells
+from adaptor.metrics import judge
+from adaptor.vectors import Float32, normalise, prefix
+from benchmarks import data_sets
+from benchmarks.data_sets import Collection
+
+OUT = Path(__file__).parents[1] / "docs" / "codes.md"
+SHARES = (16, 32, 64)  # of the original's bytes, one over
+LEAST_FOR_PQ = 600  # rows: 256 centroids want more than one each
+SHORTLIST = 100
+WAYS = (
+    "float32 prefix", "int8 prefix", "binary prefix", "bits", "bits, rescored by 1/16",
+    "PQ", "OPQ", "OPQ after our map", "RaBitQ after our map",
+)  # fmt: skip
+
+Builder = Callable[[int, int], faiss.Index]
+Scores = Callable[[int], Float32 | None]
+"""Bytes a row to scores `(q, n)`; None where that can't be had."""
+
+
+def ways(fitted: Adaptor, corpus: Float32, queries: Float32, train: Float32) -> dict[str, Scores]:
+    """Each way to store the rows `(n, D)`, fitted on `train`, as the scores that it gives `queries (q, D)`."""
+    y, asked = fitted.corpus(corpus), fitted.map("query")(queries)
+    width, mapped_train = fitted.width, normalise(fitted.corpus(train))
+    longest = fitted.codec("bits", 4 * width // min(SHARES))
+
+    def stored(encoding: str, dim: int) -> Float32 | None:
+        if not 1 <= dim <= width:
+            return None
+        codec = fitted.codec(encoding, dim)  # type: ignore[arg-type]
+        return prefix(asked, dim) @ codec.decode(codec.encode(prefix(y, dim))).T
+
+    def bits(length: int) -> Float32:
+        codec = fitted.codec("bits", length)
+        return codec.score(asked, codec.encode(y))  # type: ignore[attr-defined]
+
+    def rescored(length: int) -> Float32:
+        short, long = bits(length), longest.score(asked, longest.encode(y))  # type: ignore[attr-defined]
+        listed = np.argsort(-short, axis=1, kind="stable")[:, :SHORTLIST]
+        scores = np.full_like(short, -np.inf)
+        np.put_along_axis(scores, listed, np.take_along_axis(long, listed, axis=1), axis=1)
+        return scores
+
+    def by_faiss(build: Builder, rows: Float32, of: Float32, ask: Float32, few: int = LEAST_FOR_PQ) -> Scores:
+        def scores(length: int) -> Float32 | None:
+            index = build(rows.shape[1], length)
+            if few and len(of) < few:
+                return None
+            index.train(of)
+            index.add(rows)
+            found, places = index.search(ask, len(rows))
+            all_scores = np.full((len(ask), len(rows)), -np.inf, np.float32)
+            np.put_along_axis(all_scores, np.maximum(places, 0), np.where(places >= 0, found, -np.inf), axis=1)
+            return all_scores
+
+        return scores
+
+    unit, unit_train, unit_asked = normalise(corpus), normalise(train), normalise(queries)
+    mapped, mapped_asked = normalise(y), normalise(asked)
+
+    def rabitq(length: int) -> Float32 | None:
+        dim = min(width, 8 * (length - 8))  # 8 bytes a row are corrections
+        index = faiss.IndexPreTransform(
+            faiss.RandomRotationMatrix(dim, dim), faiss.IndexRaBitQ(dim, faiss.METRIC_INNER_PRODUCT)
+        )
+        return by_faiss(lambda *_: index, prefix(mapped, dim), prefix(mapped_train, dim), prefix(mapped_asked, dim), 0)(
+            length
+        )
+
+    return {
+        "float32 prefix": lambda length: stored("float32", length // 4),
+        "int8 prefix": lambda length: stored("int8", length),
+        "binary prefix": lambda length: stored("binary", 8 * length),
+        "bits": bits,
+        "bits, rescored by 1/16": rescored,
+        "PQ": by_faiss(product_quantiser, unit, unit_train, unit_asked),
+        "OPQ": by_faiss(rotated_product_quantiser, unit, unit_train, unit_asked),
+        "OPQ after our map": by_faiss(rotated_product_quantiser, mapped, mapped_train, mapped_asked),
+        "RaBitQ after our map": rabitq,
+    }
+
+
+def product_quantiser(width: int, length: int) -> faiss.Index:
+    return faiss.IndexPQ(width, length, 8, faiss.METRIC_INNER_PRODUCT)
+
+
+def rotated_product_quantiser(width: int, length: int) -> faiss.Index:
+    return faiss.IndexPreTransform(faiss.OPQMatrix(width, length), product_quantiser(width, length))
+
+
+def ndcg(scores: Float32, fold: Collection) -> float:
+    hits = np.argsort(-scores, axis=1, kind="stable")[:, :10]
+    judged = {str(q): {str(d): g for d, g in graded.items()} for q, graded in fold.judgments.items()}
+    run = {q: {str(d): 10.0 - rank for rank, d in enumerate(hits[int(q)])} for q in judged}
+    return float(np.mean(list(judge(run, judged, ["nDCG@10"])["nDCG@10"].values())))
+
+
+def kept(name: str, half: bool, with_log: bool) -> dict[str, list[float]]:
+    """Each way's share of the original's nDCG@10 at each number of bytes, the mean over the folds."""
+    table: dict[str, list[list[float]]] = {}
+    for fold in data_sets.load(name):
+        corpus = fold.corpus
+        train = corpus[np.random.default_rng(0).permutation(len(corpus))[: len(corpus) // 2]] if half else corpus
+        width = corpus.shape[1]
+        log = fold.learn if with_log else None
+        fitted = adaptor.fit(train, dims=[width // 12, width // 6, width // 3], queries=log)
+        full = ndcg(normalise(fold.test) @ normalise(corpus).T, fold)
+        for way, scores_of in ways(fitted, corpus, fold.test, train).items():
+            if with_log and way not in WAYS[:5]:
+                continue
+            scores = [scores_of(4 * width // share) for share in SHARES]
+            table.setdefault(way, []).append([np.nan if s is None else ndcg(s, fold) / full for s in scores])
+        print(f"{name}: half {half}, log {with_log}", flush=True)
+    return {way: list(np.mean(values, axis=0)) for way, values in table.items()}
+
+
+def section(title: str, names: list[str], half: bool, with_log: bool) -> list[str]:
+    by_set = {name: kept(name, half, with_log) for name in names}
+    lines = [f"## {title}", ""]
+    for place, share in enumerate(SHARES):
+        lines += [f"| nDCG@10 kept, 1/{share} | {' | '.join(names)} | mean |", f"|---|{'---|' * (len(names) + 1)}"]
+        for way in WAYS:
+            if way not in by_set[names[0]]:
+                continue
+            values = [by_set[name][way][place] for name in names]
+            cells = ["-" if np.isnan(value) else f"{value:.3f}" for value in values]
+            mean = (
+                "-" if np.isnan(values).all() else f"{np.nanmean(values):.3f}{' *' if np.isnan(values).any() else ''}"
+            )
+            lines.append(f"| {way} | {' | '.join(cells)} | {mean} |")
+        lines.append("")
+    return lines
+
+
+def nesting(names: list[str]) -> list[str]:
+    """A code's beginning beside a code whose cells were cut for that length alone."""
+    lines = [
+        "## A beginning beside a code fitted for its length",
+        "",
+        "| set | 1/16 | 1/32 | 1/64 |",
+        "|---|---|---|---|",
+    ]
+    for name in names:
+        fold = data_sets.load(name)[0]
+        from adaptor.fitting.closed_forms import tempered_svd
+
+        sides = tempered_svd(fold.corpus)
+        y, asked, width = sides.corpus(fold.corpus), sides.query(fold.test), fold.corpus.shape[1]
+        nested, differences = Cells.fit(y), []
+        for share in SHARES:
+            length = 4 * width // share
+            alone = Cells.fit(y[:, : nested.codec(length).last])
+            values = [ndcg(c.score(asked, c.encode(y)), fold) for c in (nested.codec(length), alone.codec(length))]
+            differences.append(values[0] - values[1])
+        lines.append(f"| {name} | {' | '.join(f'{value:+.4f}' for value in differences)} |")
+    return [*lines, ""]
+
+
+def speed() -> list[str]:
+    """One thread, 768 numbers a row, 48 bytes: medians of three."""
+    faiss.omp_set_num_threads(1)
+    random = np.random.default_rng(0)
+    spectrum = np.geomspace(1, 0.05, 768).astype(np.float32)
+    rows = random.standard_normal((50_000, 768), np.float32) * spectrum
+    queries = normalise(random.standard_normal((1000, 768), np.float32) * spectrum)
+    cells = Cells.fit(rows[:20_000])
+    codec, int8 = cells.codec(48), adaptor.codecs.Int8Codec.fit(prefix(rows[:20_000], 48))
+    quantiser = product_quantiser(768, 48)
+    build = {"bits": timed(lambda: Cells.fit(rows[:20_000])), "PQ": timed(lambda: quantiser.train(rows[:20_000]), 1)}
+    codes, bytes_ = codec.encode(rows), int8.encode(prefix(rows, 48))
+    quantiser.add(rows)
+    short = prefix(queries, 48)
+    measured = {
+        "bits": (
+            timed(lambda: codec.encode(rows)),
+            timed(lambda: codec.decode(codes)),
+            timed(lambda: codec.score(queries, codes)),
+        ),
+        "int8 prefix": (
+            timed(lambda: int8.encode(prefix(rows, 48))),
+            timed(lambda: int8.decode(bytes_)),
+            timed(lambda: short @ int8.decode(bytes_).T),
+        ),
+        "PQ": (
+            timed(lambda: quantiser.sa_encode(rows)),
+            timed(lambda: quantiser.sa_decode(quantiser.sa_encode(rows[:5000]))) * 10,
+            timed(lambda: quantiser.search(queries, 100)),
+        ),
+    }
+    lines = [
+        "## Speed", "",
+        "50,000 rows of 768 numbers, 48 bytes a row, 1,000 queries, one thread; seconds, medians of three. PQ's score is a",
+        "search for 100 hits, its decode includes an encode.", "",
+        "| way | fit on 20,000 | encode | decode | score |", "|---|---|---|---|---|",
+    ]  # fmt: skip
+    for way, seconds in measured.items():
+        fit = f"{build[way]:.2f}" if way in build else "-"
+        lines.append(f"| {way} | {fit} | {' | '.join(f'{value:.2f}' for value in seconds)} |")
+    ratio = measured["int8 prefix"][2] / measured["bits"][2]
+    return [*lines, "", f"Scores of bits at {ratio:.2f} of the speed of int8's (target at least 1).", ""]
+
+
+def timed(call: Callable[[], object], times: int = 3) -> float:
+    seconds = []
+    for _ in range(times):
+        started = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - started)
+    return float(np.median(seconds))
+
+
+def main() -> None:
+    """Everything, or with names of collections only those."""
+    names = sys.argv[1:] or data_sets.names()
+    lines = [
+        "# Codes that nest in bytes, beside others", "",
+        "Share of the original's nDCG@10 at full float32 width that is kept at 1/16, 1/32 and 1/64 of its bytes, by",
+        "`python -m benchmarks.codes`. `bits` is one code, cut to each length; `rescored` puts the first 100 hits in the order",
+        "of its first 1/16. PQ, OPQ and RaBitQ are faiss's, with inner products; RaBitQ has 8 of its bytes for corrections and",
+        "takes as long a prefix as the rest has bits. `*`: the mean of those sets that have 600 rows to fit on, which 256 centroids need.",
+        "",
+        *section("Fitted on half of the rows, corpus alone", names, half=True, with_log=False),
+        *section("Fitted on all rows, corpus alone", names, half=False, with_log=False),
+        *section("Fitted on all rows, with a query log", names, half=False, with_log=True),
+        *nesting(names),
+        *speed(),
+        f"faiss {faiss.__version__}, numpy {np.__version__}, {platform.machine()}.",
+    ]  # fmt: skip
+    OUT.write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()
