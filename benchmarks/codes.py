@@ -20,6 +20,8 @@ import numpy as np
 import adaptor
 from adaptor import Adaptor
 from adaptor.bits import Cells
+from adaptor.codecs import Int8Codec
+from adaptor.fitting.closed_forms import tempered_svd
 from adaptor.metrics import judge
 from adaptor.vectors import Float32, normalise, prefix
 from benchmarks import data_sets
@@ -102,11 +104,21 @@ def ways(fitted: Adaptor, corpus: Float32, queries: Float32, train: Float32) -> 
 
 
 def product_quantiser(width: int, length: int) -> faiss.Index:
-    return faiss.IndexPQ(width, length, 8, faiss.METRIC_INNER_PRODUCT)
+    index = faiss.IndexPQ(width, length, 8, faiss.METRIC_INNER_PRODUCT)
+    index.pq.cp.min_points_per_centroid = 1  # it would warn at each subspace
+    return index
 
 
 def rotated_product_quantiser(width: int, length: int) -> faiss.Index:
-    return faiss.IndexPreTransform(faiss.OPQMatrix(width, length), product_quantiser(width, length))
+    rotation, quantiser = faiss.OPQMatrix(width, length), product_quantiser(width, length)
+    rotation.niter, rotation.niter_pq = 10, 4  # as faiss has it, 50 rounds: minutes a set, and no better here
+    rotation.niter_pq_0 = 10
+    trainer = faiss.ProductQuantizer(width, length, 8)
+    trainer.cp.min_points_per_centroid = 1
+    rotation.pq = trainer
+    index = faiss.IndexPreTransform(rotation, quantiser)
+    index.referenced_objects = [*getattr(index, "referenced_objects", []), trainer]  # faiss does not hold it
+    return index
 
 
 def ndcg(scores: Float32, fold: Collection) -> float:
@@ -163,8 +175,6 @@ def nesting(names: list[str]) -> list[str]:
     ]
     for name in names:
         fold = data_sets.load(name)[0]
-        from adaptor.fitting.closed_forms import tempered_svd
-
         sides = tempered_svd(fold.corpus)
         y, asked, width = sides.corpus(fold.corpus), sides.query(fold.test), fold.corpus.shape[1]
         nested, differences = Cells.fit(y), []
@@ -185,7 +195,7 @@ def speed() -> list[str]:
     rows = random.standard_normal((50_000, 768), np.float32) * spectrum
     queries = normalise(random.standard_normal((1000, 768), np.float32) * spectrum)
     cells = Cells.fit(rows[:20_000])
-    codec, int8 = cells.codec(48), adaptor.codecs.Int8Codec.fit(prefix(rows[:20_000], 48))
+    codec, int8 = cells.codec(48), Int8Codec.fit(prefix(rows[:20_000], 48))
     quantiser = product_quantiser(768, 48)
     build = {"bits": timed(lambda: Cells.fit(rows[:20_000])), "PQ": timed(lambda: quantiser.train(rows[:20_000]), 1)}
     codes, bytes_ = codec.encode(rows), int8.encode(prefix(rows, 48))

@@ -18,7 +18,7 @@ from adaptor.training.objectives.judgments import MakeJudgmentObjective
 from adaptor.training.workers.local import Alone
 
 FAST = FitSettings(
-    candidates=("truncation", "svd", "query_aware_svd", "trained"),
+    candidates=("truncation", "svd", "query_aware_svd", "query_aware_trained", "trained"),
     training=Training(steps=20),
     query_training=QueryTraining(steps=20, evaluate_every=10),
     supervision=Supervision(),
@@ -38,24 +38,38 @@ def answered(count: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def test_a_query_log_gives_queries_a_map_of_their_own():
-    corpus, queries, _ = answered(150, seed=2)
+    corpus, queries, _ = answered(250, seed=2)
     fitted = adaptor.fit(corpus, dims=[4, 8], queries=queries, settings=FAST)
     scored = {score["candidate"] for score in fitted.metrics["candidates"]}
-    assert {"svd", "query_aware_svd", "trained"} <= scored
+    assert {"svd", "query_aware_svd", "query_aware_trained", "trained"} <= scored
     assert fitted.metrics["held_out_side"] == "query"
-    assert fitted.metrics["held_out_rows"] == 30
-    assert fitted.config["candidate"] in ("query_aware_svd", "trained")
+    assert fitted.metrics["held_out_rows"] == 50
+    assert fitted.config["candidate"] in ("query_aware_svd", "query_aware_trained", "trained")
     assert fitted.query is not None
     assert not np.allclose(fitted.encode(queries, dim=4, side="query"), fitted.encode(queries, dim=4, side="corpus"))
 
 
-def test_few_queries_are_left_aside_and_some_are_not_trained_on():
-    corpus, queries, _ = answered(60, seed=2)
-    few = adaptor.fit(corpus, dims=[4, 8], queries=queries[:19], settings=FAST)
-    assert few.query is None
-    assert "at least 20 queries" in few.metrics["left_out"]["query_aware_svd"]
-    some = adaptor.fit(corpus, dims=[4, 8], queries=queries, settings=FAST)
-    assert "under 100" in some.metrics["left_out"]["trained"]
+def test_few_queries_move_what_the_corpus_alone_chose_and_the_less_the_fewer_they_are():
+    corpus, queries, _ = answered(249, seed=2)
+    alone = adaptor.fit(corpus, dims=[4, 8], settings=FAST)
+    said = []
+    apart = []
+    for count in (5, 40, 249):
+        few = adaptor.fit(corpus, dims=[4, 8], queries=queries[:count], settings=FAST, report=said.append)
+        assert few.config["candidate"] == alone.config["candidate"]
+        assert (few.config["queries"], few.metrics["held_out_side"]) == (count, "corpus")
+        assert f"query log: {count} queries are too few to choose by" in " ".join(said)
+        scores = few.encode(queries, dim=32, side="query") @ few.encode(corpus, dim=32).T
+        apart.append(np.abs(scores - alone.encode(queries, dim=32) @ alone.encode(corpus, dim=32).T).mean())
+    assert apart == sorted(apart)
+    assert "fewer move whatever wins" in few.metrics["left_out"]["query_aware_svd"]
+
+
+def test_where_judgments_are_to_be_learned_what_wins_is_linear():
+    corpus, queries, judgments = answered(60, seed=2)
+    fitted = adaptor.fit(corpus, dims=[4, 8], queries=queries, judgments=judgments, settings=FAST)
+    assert fitted.corpus.residual is None
+    assert "judgments change a linear map" in fitted.metrics["left_out"]["trained"]
 
 
 def test_judgments_raise_the_judged_metric_on_queries_never_seen():
@@ -88,7 +102,7 @@ def test_targets_keep_the_similarities_of_the_teacher_not_of_the_start():
 
 
 def test_misleading_judgments_are_refused_by_held_out_queries():
-    corpus, queries, judgments = answered(120, seed=2)
+    corpus, queries, judgments = answered(300, seed=2)
     judgments[:, 1] = np.random.default_rng(0).integers(0, len(corpus), len(judgments))
     fitted = adaptor.fit(corpus, dims=[8, 16], queries=queries, judgments=judgments, settings=FAST)
     assert fitted.config["supervised"] == 0

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from adaptor.training.objectives import MakeObjective
     from adaptor.training.workers import Workers
 
-LEAST_QUERIES = 20  # under which a query log is left aside
-LEAST_TRAINING_QUERIES = 100  # under which nothing is trained on it
+LEAST_LOG = 250  # queries under which a fifth is too few to choose candidates by
+LEAST_IN_TRIALS = 20  # the same within a search for settings, which only ranks trainings
 LEAST_ROWS_PER_DIMENSION = 2  # rows for each number of the width, under which no MLP is trained
 LONG = 2000  # rows of a matrix whose eigenvectors take longer than anybody waits without a word
 ALIKE = 1e-4  # of the largest number: what processors of several kinds may round apart in thousands of steps
@@ -60,6 +60,7 @@ class Maker:
     damping: float | None = None
     report: Callable[[str], None] = say_nothing
     closed_forms: dict[CandidateName, Sides] = field(default_factory=dict)
+    must_be_linear: bool = False  # for judgments, which change a linear map
 
     @property
     def all_dims(self) -> tuple[int, ...]:
@@ -69,13 +70,14 @@ class Maker:
     def refuses(self, name: CandidateName) -> str | None:
         """Why this candidate can't be made from this sample, in half a sentence."""
         rows, width = self.fold.rows.shape
-        if name in ("tempered_svd", "query_aware_svd") and self.settings.keep == "neighbours":
+        if name in ("tempered_svd", "query_aware_svd", "query_aware_trained") and self.settings.keep == "neighbours":
             return "it corrects hubs, and fit.keep=neighbours asks for the neighbours as they are"
-        if name == "query_aware_svd" and self.queries is None:
-            return f"there is no log of at least {LEAST_QUERIES} queries; svd stands in"
-        if name == "trained" and self.queries is not None and len(self.queries) < LEAST_TRAINING_QUERIES:
-            return f"{len(self.queries)} queries are under {LEAST_TRAINING_QUERIES}; query_aware_svd stands in"
-        if name == "trained" and self.queries is None and rows < LEAST_ROWS_PER_DIMENSION * width:
+        if name in ("query_aware_svd", "query_aware_trained") and self.queries is None:
+            return f"there is no log of at least {LEAST_LOG} queries; fewer move whatever wins"
+        on_rows = name in ("query_aware_trained", "paper") or (name == "trained" and self.queries is None)
+        if on_rows and self.must_be_linear:
+            return "it has an MLP, and judgments change a linear map"
+        if on_rows and name != "paper" and rows < LEAST_ROWS_PER_DIMENSION * width:
             return f"{rows} rows are too few for an MLP on {width} numbers; tempered_svd stands in"
         return None
 
@@ -91,6 +93,9 @@ class Maker:
             tried = [(self._train_on_queries(kind, nested, judge), kind) for kind in kinds]
             best, kind = max(tried, key=lambda pair: pair[0].score or 0.0)
             return Candidate(best.sides, best.step, kind)
+        if name == "query_aware_trained":
+            before = self._train_on_corpus(self.settings.training, nested, judge)
+            return replace(before, sides=self.moved(before.sides, nested))
         return Candidate(self.closed(name))
 
     def again(self, name: CandidateName, before: Candidate, nested: bool) -> Sides:
@@ -103,7 +108,14 @@ class Maker:
                 return self._start_for_queries(kind, nested)
             return self._train_on_queries(kind, nested, None, before.step).sides
         training = PAPER if name == "paper" else self.settings.training
-        return self._train_on_corpus(training, nested, None, before.step).sides
+        sides = self._train_on_corpus(training, nested, None, before.step).sides
+        return self.moved(sides, nested) if name == "query_aware_trained" else sides
+
+    def moved(self, sides: Sides, nested: bool) -> Sides:
+        """A map of the corpus alone, moved by the queries; as it is where the embedder's own order is to stay."""
+        if nested or self.queries is None:
+            return sides
+        return closed_forms.query_aware(sides.corpus, self.fold.rows, self.queries)
 
     def supervised(self, start: Sides, judgments: Judgments) -> Sides:
         """`start`, trained further on judgments: twice, the first result being the second's teacher.
@@ -137,7 +149,7 @@ class Maker:
         if name == "query_aware_svd":
             assert self.queries is not None
             self._say_if_long(name, len(self.fold.rows) + len(self.queries))
-            return closed_forms.query_aware_svd(self.fold.rows, self.queries)
+            return closed_forms.query_aware(self.closed("tempered_svd").corpus, self.fold.rows, self.queries)
         if name != "truncation":
             self._say_if_long(name, len(self.fold.rows))
         return getattr(closed_forms, name)(self.fold.rows)
@@ -209,9 +221,11 @@ class Maker:
         return first
 
 
-def split_queries(queries: Float32 | None, seed: int) -> tuple[Float32, Float32] | tuple[None, None]:
-    """Queries to learn from and queries to judge by: a fifth, 500 at most; too few are left aside."""
-    if queries is None or len(queries) < LEAST_QUERIES:
+def split_queries(
+    queries: Float32 | None, seed: int, least: int = LEAST_LOG
+) -> tuple[Float32, Float32] | tuple[None, None]:
+    """Queries to learn from and queries to judge by: a fifth, 500 at most; none where there are too few."""
+    if queries is None or len(queries) < least:
         return None, None
     order = np.random.default_rng(seed).permutation(len(queries))
     count = min(500, len(queries) // 5)

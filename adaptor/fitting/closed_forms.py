@@ -15,7 +15,7 @@ from adaptor.vectors import Float32, normalise
 Float64 = NDArray[np.float64]
 
 MEAN_LEAST, MEAN_PRIOR = 0.5, 40  # share of each side's mean that is taken off at least; times q / (q + prior)
-MOMENT_PRIOR = 400  # the corpus's second moment weighs as much as this many queries
+MOMENT_PRIOR = 250  # so many queries weigh as much as the corpus; ten times fewer a hundredth: they are mostly noise
 HUB_ROWS, DAMPING_ROWS = 10_000, 3_000  # rows searched for hubs: of each side, and of the corpus in itself
 CUTOFF = 1e-6  # eigenvalues under this share of the largest count as zero
 TEMPER_LEAST, TEMPER_MOST, TEMPER_KNEE = 0.05, 0.40, 3.0
@@ -107,14 +107,38 @@ def query_aware_svd(corpus: Float32, queries: Float32) -> Sides:
     hubs of what queries find; and Cq is drawn toward Cx. Fewer queries change less.
     `corpus (n, D)`, `queries (q, D)`. Not orthogonal: full-width similarities change a little.
     """
+    return _two_sided(normalise(corpus), normalise(queries))
+
+
+def query_aware(base: Map, corpus: Float32, queries: Float32) -> Sides:
+    """`query_aware_svd` of what `base` makes of both sides, and `base`, as one map a side.
+
+    So queries move a map that the corpus alone has made, little where they are few, instead of making one anew.
+    """
+    moved = _two_sided(base(corpus), base(queries))
+    return Sides(_after(base, moved.corpus), _after(base, moved.query))
+
+
+def _after(base: Map, affine: Map) -> Map:
+    """`affine` of what `base` gives, as it is."""
+    assert affine.bias is not None
+    residual = base.residual
+    if residual is not None:
+        residual = Residual(residual.hidden, residual.hidden_bias, residual.out @ affine.weight)
+    bias = affine.bias if base.bias is None else base.bias @ affine.weight + affine.bias
+    return Map(base.weight @ affine.weight, bias, residual)
+
+
+def _two_sided(corpus: Float32, queries: Float32) -> Sides:
+    """The maps of `query_aware_svd`, for rows as they are."""
     count = len(queries)
-    corpus, queries = normalise(corpus), normalise(queries)
-    hubs = mean_made_hubs(corpus[:HUB_ROWS], queries[:HUB_ROWS])
+    hubs = mean_made_hubs(normalise(corpus[:HUB_ROWS]), normalise(queries[:HUB_ROWS]))
     share = (MEAN_LEAST + (1 - MEAN_LEAST) * hubs) * count / (count + MEAN_PRIOR)
     offsets = share * corpus.mean(axis=0), share * queries.mean(axis=0)
     basis = _span(corpus, queries)
     moment = _moment(corpus - offsets[0], basis)
-    query_moment = (count * _moment(queries - offsets[1], basis) + MOMENT_PRIOR * moment) / (count + MOMENT_PRIOR)
+    weight = count**2 / (count**2 + MOMENT_PRIOR**2)
+    query_moment = weight * _moment(queries - offsets[1], basis) + (1 - weight) * moment
     u, s, vt = np.linalg.svd(_power(query_moment, 0.5) @ _power(moment, 0.5))
     # The same sign convention on both sides, so that equal samples give equal maps.
     signs = _signs(vt.T if basis is None else basis @ vt.T)

@@ -15,7 +15,7 @@ from adaptor.artifact import Adaptor
 from adaptor.bits import Cells
 from adaptor.codecs import Int8Codec
 from adaptor.errors import AdaptorError
-from adaptor.fitting.candidates import Maker, say_nothing, split_queries
+from adaptor.fitting.candidates import LEAST_IN_TRIALS, Maker, say_nothing, split_queries
 from adaptor.fitting.contest import Contest, below_svd
 from adaptor.fitting.judge import NEIGHBOURS, GradedJudge, Judge, Standard
 from adaptor.fitting.profile import Profile
@@ -97,18 +97,25 @@ def fit_sample(  # noqa: PLR0913 - what `fit` takes, and where things run
     _require_enough(sample, settings)
     sample = _asking(sample, settings, report)
     log, held_queries = split_queries(sample.queries, seed)
-    maker = Maker(sample.train, log, dims, settings, seed, workers or _this_process(), report=report)
+    few = sample.queries if log is None else None
+    if few is not None:
+        report(f"query log: {len(few)} queries are too few to choose by; rows choose, and the queries move what wins")
+    judged = len(sample.judgments) >= LEAST_LABELLED
+    workers = workers or _this_process()
+    maker = Maker(sample.train, log, dims, settings, seed, workers, report=report, must_be_linear=judged)
     standard = choose_standard(sample, maker, held_queries)
     if standard.nested:
         report("truncation keeps more neighbours than SVD: this embedder is nested already, its order is kept")
     contest = _compete(maker, standard, sample, trials)
     winner = contest.winner
 
-    everything = sample.queries if log is not None else None
     chosen = replace(maker, settings=contest.settings[winner], damping=maker.strength)
-    final = replace(chosen, fold=sample.whole, queries=everything, closed_forms={})
+    final = replace(chosen, fold=sample.whole, queries=None if few is not None else sample.queries, closed_forms={})
     sides = final.again(_kind(winner), contest.candidates[winner], standard.nested)
     report(f"{winner} wins and is fitted again on all {len(sample.whole.rows)} rows")
+    final = replace(final, queries=sample.queries)
+    if few is not None:
+        sides = final.moved(sides, standard.nested)
     sides, gain = _supervise(final, sides, sample)
     y = sides.corpus(sample.whole.rows)
     zero = ZeroPrefixes.of(y, dims[0], _kind(winner))
@@ -134,7 +141,7 @@ def fit_sample(  # noqa: PLR0913 - what `fit` takes, and where things run
         "settings": asdict(settings),
         "tuned": contest.tuned.params if contest.tuned and winner == TUNED else {},
         "rows": len(y),
-        "queries": 0 if everything is None else len(everything),
+        "queries": 0 if sample.queries is None else len(sample.queries),
         "judged_queries": len(sample.judgments),
     }
     scales, cells = Int8Codec.fit(y).scales, Cells.fit(y)
@@ -221,7 +228,7 @@ def experiment_of(maker: Maker, sample: Sample) -> Experiment | str:
     order = np.random.default_rng(maker.seed).permutation(len(rows))
     count = min(1000, len(rows) // 10)
     fold = Sample(in_memory(rows[order[count:]]), in_memory(rows[order[:count]]), in_memory(rows))
-    log, held_queries = split_queries(maker.queries, maker.seed)
+    log, held_queries = split_queries(maker.queries, maker.seed, LEAST_IN_TRIALS)
     if log is not None:
         fold = replace(fold, train=in_memory(rows))  # queries judge, the rows need not
     inner = replace(maker, fold=fold.train, queries=log, workers=_this_process(), report=say_nothing, closed_forms={})

@@ -14,7 +14,9 @@ Positive = Annotated[float, Gt(0)]
 STRICT = {"extra": "forbid", "strict": True}  # how the config library is to read these
 
 Keep = Literal["retrieval", "neighbours"]
-CandidateName = Literal["truncation", "pca", "svd", "tempered_svd", "query_aware_svd", "paper", "trained"]
+CandidateName = Literal[
+    "truncation", "pca", "svd", "tempered_svd", "query_aware_svd", "query_aware_trained", "paper", "trained"
+]
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,7 @@ class FitSettings:
         "svd",
         "tempered_svd",
         "query_aware_svd",
+        "query_aware_trained",
         "trained",
     )
     training: Training = Training()
