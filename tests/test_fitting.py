@@ -1,6 +1,7 @@
 """A whole fit in memory: what it gives back, which candidate it picks, what it refuses."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -118,3 +119,18 @@ def test_fit_refuses(corpus, dims, message):
 def test_the_smallest_sample_that_is_enough():
     settings = FitSettings(candidates=("truncation", "svd"))
     assert adaptor.fit(clustered(13), dims=[4], settings=settings).width == 32
+
+
+def test_quick_makes_closed_forms_alone_and_best_trains_longer():
+    x = clustered(300)
+    quick = adaptor.fit(x, dims=[4, 8], settings=replace(FAST, effort="quick"))
+    scored = {score["candidate"] for score in quick.metrics["candidates"]}
+    assert scored == {"truncation", "pca", "svd", "tempered_svd"} & set(FAST.candidates)
+    assert FAST.with_effort() == FAST
+    best = replace(FAST, effort="best").with_effort()
+    assert (best.training.steps, best.training.patience) == (6 * FAST.training.steps, 6 * FAST.training.patience)
+    assert best.query_training.steps == 6 * FAST.query_training.steps
+
+
+def test_quick_makes_what_is_asked_for_where_nothing_else_is():
+    assert replace(FAST, candidates=("trained",), effort="quick").to_compete == ("trained",)

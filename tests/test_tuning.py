@@ -104,7 +104,11 @@ def test_queries_judge_where_there_are_any():
     [
         ({}, 400, "40 rows could be held out for the trials, under 50"),
         ({"candidates": ("svd", "trained")}, 60, "54 rows are too few for an MLP on 32 numbers"),
-        ({"candidates": ("svd",)}, ROWS, "fit.candidates has no 'trained', the one that a search can change"),
+        (
+            {"candidates": ("svd",)},
+            ROWS,
+            "fit.candidates or fit.effort leave out 'trained', the one that a search can change",
+        ),
     ],
 )
 def test_where_there_is_nothing_to_search(changes, rows, reason):

@@ -93,7 +93,7 @@ def fit_sample(  # noqa: PLR0913 - what `fit` takes, and where things run
     `report` gets a line about each candidate as it is done. With `settings.tune` a search, whose
     trials run where `trials` says, may add one: trained with other settings.
     """
-    dims = check_dims(dims, sample.whole.rows.shape[1])
+    dims, settings = check_dims(dims, sample.whole.rows.shape[1]), settings.with_effort()
     _require_enough(sample, settings)
     sample = _asking(sample, settings, report)
     log, held_queries = split_queries(sample.queries, seed)
@@ -175,7 +175,7 @@ def _compete(maker: Maker, standard: Standard, sample: Sample, trials: Trials) -
     contest = Contest([], {}, {}, {}, None if isinstance(tuned, str) else tuned)
     if isinstance(tuned, str):
         contest.left_out[TUNED] = tuned
-    makers: dict[str, Maker] = dict.fromkeys(maker.settings.candidates, maker)
+    makers: dict[str, Maker] = dict.fromkeys(maker.settings.to_compete, maker)
     if contest.tuned and contest.tuned.best:
         makers[TUNED] = replace(maker, settings=contest.tuned.settings)
     corpus = maker.fold.rows
@@ -233,8 +233,8 @@ def experiment_of(maker: Maker, sample: Sample) -> Experiment | str:
         fold = replace(fold, train=in_memory(rows))  # queries judge, the rows need not
     inner = replace(maker, fold=fold.train, queries=log, workers=_this_process(), report=say_nothing, closed_forms={})
     reason = inner.refuses("trained")
-    if "trained" not in maker.settings.candidates or reason:
-        return reason or "fit.candidates has no 'trained', the one that a search can change"
+    if "trained" not in maker.settings.to_compete or reason:
+        return reason or "fit.candidates or fit.effort leave out 'trained', the one that a search can change"
     standard = choose_standard(fold, inner, held_queries)
     judge = standard.judge
     if len(judge.rows) < LEAST_JUDGING:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Ge, Gt, Le, MinLen
@@ -14,9 +14,14 @@ Positive = Annotated[float, Gt(0)]
 STRICT = {"extra": "forbid", "strict": True}  # how the config library is to read these
 
 Keep = Literal["retrieval", "neighbours"]
+Effort = Literal["quick", "normal", "best"]
+LONGER = 6  # times as many steps `best` trains
 CandidateName = Literal[
     "truncation", "pca", "svd", "tempered_svd", "query_aware_svd", "query_aware_trained", "paper", "trained"
 ]
+
+
+TRAINED: tuple[CandidateName, ...] = ("query_aware_trained", "paper", "trained")
 
 
 @dataclass(frozen=True)
@@ -114,6 +119,7 @@ class FitSettings:
 
     __pydantic_config__: ClassVar = STRICT
 
+    effort: Effort = "normal"  # quick: closed forms alone; best: longer training, minutes for thousands of rows
     keep: Keep = "retrieval"  # what queries should find, hubs corrected; or the original's own neighbours
     candidates: Annotated[tuple[CandidateName, ...], MinLen(1)] = (
         "truncation",
@@ -129,3 +135,21 @@ class FitSettings:
     supervision: Supervision = Supervision()
     tune: bool = False  # search around the settings of `training`, or with queries `query_training`
     tuning: Tuning = Tuning()
+
+    @property
+    def to_compete(self) -> tuple[CandidateName, ...]:
+        """The candidates that this effort makes; all of them where it would leave none."""
+        if self.effort != "quick":
+            return self.candidates
+        return tuple(name for name in self.candidates if name not in TRAINED) or self.candidates
+
+    def with_effort(self) -> FitSettings:
+        """These settings with the training as long as the effort asks for."""
+        if self.effort != "best":
+            return self
+        longer, queries = self.training, self.query_training
+        return replace(
+            self,
+            training=replace(longer, steps=LONGER * longer.steps, patience=LONGER * longer.patience),
+            query_training=replace(queries, steps=LONGER * queries.steps, patience=LONGER * queries.patience),
+        )
