@@ -220,8 +220,8 @@ def speed() -> list[str]:
     }
     lines = [
         "## Speed", "",
-        "50,000 rows of 768 numbers, 48 bytes a row, 1,000 queries, one thread; seconds, medians of three. PQ's score is a",
-        "search for 100 hits, its decode includes an encode.", "",
+        "50,000 rows of 768 numbers, 48 bytes a row, 1,000 queries, one thread; seconds, medians of three. PQ's score",
+        "is a search for 100 hits, its decode includes an encode.", "",
         "| way | fit on 20,000 | encode | decode | score |", "|---|---|---|---|---|",
     ]  # fmt: skip
     for way, seconds in measured.items():
@@ -246,9 +246,10 @@ def main() -> None:
     lines = [
         "# Codes that nest in bytes, beside others", "",
         "Share of the original's nDCG@10 at full float32 width that is kept at 1/16, 1/32 and 1/64 of its bytes, by",
-        "`python -m benchmarks.codes`. `bits` is one code, cut to each length; `rescored` puts the first 100 hits in the order",
-        "of its first 1/16. PQ, OPQ and RaBitQ are faiss's, with inner products; RaBitQ has 8 of its bytes for corrections and",
-        "takes as long a prefix as the rest has bits. `*`: the mean of those sets that have 600 rows to fit on, which 256 centroids need.",
+        "`python -m benchmarks.codes`. `bits` is one code, cut to each length; `rescored` puts 100 hits in the",
+        "order of its first 1/16. PQ, OPQ and RaBitQ are faiss's, with inner products; RaBitQ has 8 of its bytes for",
+        "corrections and takes as long a prefix as the rest has bits. `*`: the mean of those sets that have 600",
+        "rows to fit on, as 256 centroids need.",
         "",
         *section("Fitted on half of the rows, corpus alone", names, half=True, with_log=False),
         *section("Fitted on all rows, corpus alone", names, half=False, with_log=False),

@@ -137,7 +137,7 @@ def _encodings(measurement: Measurement) -> Table:
 
 
 def _dim(variant: Variant) -> str:
-    return "-" if variant.encoding == "bits" else str(variant.dim)
+    return str(variant.numbers or "-")
 
 
 def _mean_and_share(measurement: Measurement, variant: Variant) -> list[str]:

@@ -48,6 +48,11 @@ class Variant:
         return f"{self.candidate} {self.form}{rescored}"
 
     @property
+    def numbers(self) -> int | None:
+        """How many numbers a row has; None for a code, which has bits of many."""
+        return None if self.encoding == "bits" else self.dim
+
+    @property
     def form(self) -> str:
         """How a row is stored."""
         return f"code of {self.dim} bytes" if self.encoding == "bits" else f"{self.dim} {self.encoding}"

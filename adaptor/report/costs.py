@@ -35,7 +35,7 @@ def cost_against_quality(advice: Recommendation) -> Panel:
         charts,
         columns,
         [
-            (o.variant.encoding, o.variant.dim, o.variant.shortlist or None, o.variant.bytes, o.retention.value,
+            (o.variant.encoding, o.variant.numbers, o.variant.shortlist or None, o.variant.bytes, o.retention.value,
              o.retention.low, o.retention.high, o.sure, value["ms"], o.month)
             for o, value in zip(advice.options, values)
         ],

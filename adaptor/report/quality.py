@@ -167,11 +167,11 @@ def _kept(one: Measurement, variant: Variant, series: str) -> dict[str, object]:
     kept = share_kept(one, variant)
     return {
         "series": series,
-        "dim": variant.dim,
+        "dim": variant.numbers,
         "bytes": variant.bytes,
         "figure": one.mean(variant),
         "kept": kept.value,
         "low": kept.low,
         "high": kept.high,
-        "says": f"{series} {variant.dim}: {kept.value:.1%} [{kept.low:.1%}, {kept.high:.1%}], {variant.bytes} bytes",
+        "says": f"{series}, {variant.bytes} bytes: {kept.value:.1%} [{kept.low:.1%}, {kept.high:.1%}]",
     }
