@@ -45,7 +45,7 @@ def print_fitted(fitted: Fitted) -> None:
         console.print(f"beware       {report.zero_prefixes.summary}")
     for name, reason in report.left_out.items():
         console.print(f"left out     {name}: {reason}")
-    if winner not in ("trained", "query_aware_trained", "tuned", "paper"):
+    if winner not in ("trained", "tuned", "paper"):
         console.print(f"No trained map beat {winner} on held-out rows, so {winner} ships.")
     console.print(f"artifact     {fitted.path}   ({winner}, fingerprint {adaptor.fingerprint[:12]})")
     if fitted.is_candidate:

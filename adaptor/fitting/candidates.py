@@ -70,11 +70,11 @@ class Maker:
     def refuses(self, name: CandidateName) -> str | None:
         """Why this candidate can't be made from this sample, in half a sentence."""
         rows, width = self.fold.rows.shape
-        if name in ("tempered_svd", "query_aware_svd", "query_aware_trained") and self.settings.keep == "neighbours":
+        if name in ("tempered_svd", "query_aware_svd") and self.settings.keep == "neighbours":
             return "it corrects hubs, and fit.keep=neighbours asks for the neighbours as they are"
-        if name in ("query_aware_svd", "query_aware_trained") and self.queries is None:
+        if name == "query_aware_svd" and self.queries is None:
             return f"there is no log of at least {LEAST_LOG} queries; fewer move whatever wins"
-        on_rows = name in ("query_aware_trained", "paper") or (name == "trained" and self.queries is None)
+        on_rows = name == "paper" or (name == "trained" and self.queries is None)
         if on_rows and self.must_be_linear:
             return "it has an MLP, and judgments change a linear map"
         if on_rows and name != "paper" and rows < LEAST_ROWS_PER_DIMENSION * width:
@@ -93,9 +93,6 @@ class Maker:
             tried = [(self._train_on_queries(kind, nested, judge), kind) for kind in kinds]
             best, kind = max(tried, key=lambda pair: pair[0].score or 0.0)
             return Candidate(best.sides, best.step, kind)
-        if name == "query_aware_trained":
-            before = self._train_on_corpus(self.settings.training, nested, judge)
-            return replace(before, sides=self.moved(before.sides, nested))
         return Candidate(self.closed(name))
 
     def again(self, name: CandidateName, before: Candidate, nested: bool) -> Sides:
@@ -108,8 +105,7 @@ class Maker:
                 return self._start_for_queries(kind, nested)
             return self._train_on_queries(kind, nested, None, before.step).sides
         training = PAPER if name == "paper" else self.settings.training
-        sides = self._train_on_corpus(training, nested, None, before.step).sides
-        return self.moved(sides, nested) if name == "query_aware_trained" else sides
+        return self._train_on_corpus(training, nested, None, before.step).sides
 
     def moved(self, sides: Sides, nested: bool) -> Sides:
         """A map of the corpus alone, moved by the queries; as it is where the embedder's own order is to stay."""
@@ -149,7 +145,7 @@ class Maker:
         if name == "query_aware_svd":
             assert self.queries is not None
             self._say_if_long(name, len(self.fold.rows) + len(self.queries))
-            return closed_forms.query_aware(self.closed("tempered_svd").corpus, self.fold.rows, self.queries)
+            return closed_forms.query_aware_svd(self.fold.rows, self.queries)
         if name != "truncation":
             self._say_if_long(name, len(self.fold.rows))
         return getattr(closed_forms, name)(self.fold.rows)

@@ -15,7 +15,8 @@ from adaptor.vectors import Float32, normalise
 Float64 = NDArray[np.float64]
 
 MEAN_LEAST, MEAN_PRIOR = 0.5, 40  # share of each side's mean that is taken off at least; times q / (q + prior)
-MOMENT_PRIOR = 250  # so many queries weigh as much as the corpus; ten times fewer a hundredth: they are mostly noise
+MOMENT_PRIOR = 400  # the corpus's second moment weighs as much as this many queries
+FEW_PRIOR = 250  # the same, where a few queries move a map
 HUB_ROWS, DAMPING_ROWS = 10_000, 3_000  # rows searched for hubs: of each side, and of the corpus in itself
 CUTOFF = 1e-6  # eigenvalues under this share of the largest count as zero
 TEMPER_LEAST, TEMPER_MOST, TEMPER_KNEE = 0.05, 0.40, 3.0
@@ -107,15 +108,18 @@ def query_aware_svd(corpus: Float32, queries: Float32) -> Sides:
     hubs of what queries find; and Cq is drawn toward Cx. Fewer queries change less.
     `corpus (n, D)`, `queries (q, D)`. Not orthogonal: full-width similarities change a little.
     """
-    return _two_sided(normalise(corpus), normalise(queries))
+    weight = len(queries) / (len(queries) + MOMENT_PRIOR)
+    return _two_sided(normalise(corpus), normalise(queries), weight)
 
 
 def query_aware(base: Map, corpus: Float32, queries: Float32) -> Sides:
-    """`query_aware_svd` of what `base` makes of both sides, and `base`, as one map a side.
+    """The same of what `base` makes of both sides, and `base`, as one map a side.
 
-    So queries move a map that the corpus alone has made, little where they are few, instead of making one anew.
+    So a few queries move a map that the corpus alone has made, the less the fewer they are, instead of making one anew.
+    Their moment is mostly noise: it weighs with the square of their number.
     """
-    moved = _two_sided(base(corpus), base(queries))
+    weight = len(queries) ** 2 / (len(queries) ** 2 + FEW_PRIOR**2)
+    moved = _two_sided(base(corpus), base(queries), weight)
     return Sides(_after(base, moved.corpus), _after(base, moved.query))
 
 
@@ -129,15 +133,14 @@ def _after(base: Map, affine: Map) -> Map:
     return Map(base.weight @ affine.weight, bias, residual)
 
 
-def _two_sided(corpus: Float32, queries: Float32) -> Sides:
-    """The maps of `query_aware_svd`, for rows as they are."""
+def _two_sided(corpus: Float32, queries: Float32, weight: float) -> Sides:
+    """The maps of `query_aware_svd`, for rows as they are; the queries' own moment has this weight beside Cx."""
     count = len(queries)
     hubs = mean_made_hubs(normalise(corpus[:HUB_ROWS]), normalise(queries[:HUB_ROWS]))
     share = (MEAN_LEAST + (1 - MEAN_LEAST) * hubs) * count / (count + MEAN_PRIOR)
     offsets = share * corpus.mean(axis=0), share * queries.mean(axis=0)
     basis = _span(corpus, queries)
     moment = _moment(corpus - offsets[0], basis)
-    weight = count**2 / (count**2 + MOMENT_PRIOR**2)
     query_moment = weight * _moment(queries - offsets[1], basis) + (1 - weight) * moment
     u, s, vt = np.linalg.svd(_power(query_moment, 0.5) @ _power(moment, 0.5))
     # The same sign convention on both sides, so that equal samples give equal maps.

@@ -21,7 +21,7 @@ from adaptor.fitting.judge import NEIGHBOURS, GradedJudge, Judge, Standard
 from adaptor.fitting.profile import Profile
 from adaptor.fitting.report import FitReport, Score, StratumScore, SupervisionGain, ZeroPrefixes
 from adaptor.fitting.sample import Judgments, Sample, graded, in_memory
-from adaptor.fitting.settings import CandidateName, FitSettings
+from adaptor.fitting.settings import TRAINED, CandidateName, FitSettings
 from adaptor.fitting.strata import as_labels, hold_out, kept_by_stratum
 from adaptor.fitting.supervision import LEAST_LABELLED, choose_share
 from adaptor.fitting.tuning import Experiment, Trials, Tuned, in_turn, search
@@ -100,9 +100,10 @@ def fit_sample(  # noqa: PLR0913 - what `fit` takes, and where things run
     few = sample.queries if log is None else None
     if few is not None:
         report(f"query log: {len(few)} queries are too few to choose by; rows choose, and the queries move what wins")
-    judged = len(sample.judgments) >= LEAST_LABELLED
+    judged = few is not None and len(sample.judgments) >= LEAST_LABELLED
+    linear = judged and any(name not in TRAINED for name in settings.to_compete)
     workers = workers or _this_process()
-    maker = Maker(sample.train, log, dims, settings, seed, workers, report=report, must_be_linear=judged)
+    maker = Maker(sample.train, log, dims, settings, seed, workers, report=report, must_be_linear=linear)
     standard = choose_standard(sample, maker, held_queries)
     if standard.nested:
         report("truncation keeps more neighbours than SVD: this embedder is nested already, its order is kept")

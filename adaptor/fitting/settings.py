@@ -16,12 +16,8 @@ STRICT = {"extra": "forbid", "strict": True}  # how the config library is to rea
 Keep = Literal["retrieval", "neighbours"]
 Effort = Literal["quick", "normal", "best"]
 LONGER = 6  # times as many steps `best` trains
-CandidateName = Literal[
-    "truncation", "pca", "svd", "tempered_svd", "query_aware_svd", "query_aware_trained", "paper", "trained"
-]
-
-
-TRAINED: tuple[CandidateName, ...] = ("query_aware_trained", "paper", "trained")
+CandidateName = Literal["truncation", "pca", "svd", "tempered_svd", "query_aware_svd", "paper", "trained"]
+TRAINED: tuple[CandidateName, ...] = ("paper", "trained")
 
 
 @dataclass(frozen=True)
@@ -127,7 +123,6 @@ class FitSettings:
         "svd",
         "tempered_svd",
         "query_aware_svd",
-        "query_aware_trained",
         "trained",
     )
     training: Training = Training()
