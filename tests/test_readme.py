@@ -9,6 +9,7 @@ import pytest
 from synthetic import embeddings_frame
 
 import adaptor
+from adaptor.spark import adapt_udf
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*ROOT.glob("*.md"), *sorted((ROOT / "docs").glob("*.md"))]
@@ -46,6 +47,9 @@ def test_the_code_about_querying_runs(spark, tmp_path, monkeypatch):
     adaptor.publish(fitted, "lake/docs_artifact", "# card")
     docs = embeddings_frame(spark, names["corpus"].astype(np.float32))
     docs.selectExpr("id AS doc_id", "embedding AS vector").write.format("delta").save(f"{tmp_path}/lake/docs")
+    for layout, view in (("columns", "docs_as_codes"), ("bands", "docs_in_bands_of_bytes")):
+        coded = docs.select("id", adapt_udf(fitted, [24, 48], layout=layout, encoding="bits")("embedding").alias("of"))
+        coded.selectExpr("id AS doc_id", "of.*").createOrReplaceTempView(view)
     for block in blocks(ROOT / "docs" / "querying.md", "python"):
         exec(block.replace('"lake/', f'"{tmp_path}/lake/'), names)
     assert names["spark"].sql("SELECT adapt(vector).embedding_64 FROM docs").count() == ROWS

@@ -140,7 +140,7 @@ def test_a_fit_in_memory_reports_each_stratum():
 
 
 def test_a_fit_with_queries_reports_strata_of_rows():
-    queries = X[:60] + 0.3 * clustered(60, seed=4)
+    queries = np.resize(X, (260, X.shape[1])) + 0.3 * clustered(260, seed=4)
     result = adaptor.fit(
         X, dims=[4], queries=queries, settings=FitSettings(candidates=("query_aware_svd",)), strata=LABELS
     )

@@ -89,7 +89,7 @@ def test_a_fit_finds_each_closed_form_once_from_the_rows_to_learn_from_and_the_w
     for name in ("truncation", "svd", "pca", "query_aware_svd"):
         counted(name)
     strata = np.array(["en", "de"])[np.arange(300) % 2]
-    fitted = adaptor.fit(clustered(300), dims=[4, 8], queries=clustered(150, seed=3), settings=FAST, strata=strata)
+    fitted = adaptor.fit(clustered(300), dims=[4, 8], queries=clustered(300, seed=3), settings=FAST, strata=strata)
     first = [name for name, rows in calls if rows == 270]
     assert sorted(first) == ["pca", "query_aware_svd", "svd", "truncation"]
     assert len(calls) - len(first) <= 1, fitted.config["candidate"]
@@ -100,10 +100,10 @@ def test_what_takes_long_is_announced_by_its_size(monkeypatch):
     said: list[str] = []
     settings = FitSettings(candidates=("svd", "tempered_svd", "query_aware_svd"))
     rows = clustered(300)
-    sample = Sample(in_memory(rows[30:]), in_memory(rows[:30]), in_memory(rows), queries=clustered(60, seed=3))
+    sample = Sample(in_memory(rows[30:]), in_memory(rows[:30]), in_memory(rows), queries=clustered(300, seed=3))
     fit_sample(sample, [4, 8], settings, 0, report=said.append)
     assert said[0] == "finding svd of 270 rows of width 32: an eigenproblem of 32 x 32 numbers, which takes a while"
-    assert said[1].startswith("finding query_aware_svd of 318 rows of width 32: an eigenproblem of 32 x 32")
+    assert said[1].startswith("finding query_aware_svd of 510 rows of width 32: an eigenproblem of 32 x 32")
     said.clear()
     monkeypatch.setattr(candidates, "LONG", 32)
     adaptor.fit(rows, dims=[4, 8], settings=settings, report=said.append)
