@@ -21,7 +21,7 @@ def test_the_last_chunk_is_committed_with_what_is_published(bench, chunk_bytes, 
     require_whole(bench)
 
 
-@pytest.mark.parametrize("chunk_bytes", [None, 1])
+@pytest.mark.parametrize("chunk_bytes", [pytest.param(None, marks=pytest.mark.slow), 1])
 @pytest.mark.parametrize("engine", ["direct", pytest.param("arrow", marks=pytest.mark.slow)])
 def test_a_source_that_has_another_width_by_now(bench, chunk_bytes, engine):
     """The target, whose files lie beside those of the build that fails, is as it was; so is the quarantine."""
@@ -48,7 +48,7 @@ def test_a_condition_that_no_row_fulfils(bench, chunk_bytes):
     assert bench.apply("nested", chunk_bytes=chunk_bytes, source=nobody).written == 5
 
 
-@pytest.mark.parametrize("chunk_bytes", [None, 1])
+@pytest.mark.parametrize("chunk_bytes", [pytest.param(None, marks=pytest.mark.slow), 1])
 def test_bad_rows_of_a_build_before_that_were_vacuumed(bench, chunk_bytes):
     """They are not this build's, so it misses nothing."""
     bench.apply("nested", chunk_bytes=chunk_bytes)

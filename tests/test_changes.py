@@ -35,7 +35,7 @@ def change(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("bad_rows", ["quarantine", "null"])
+@pytest.mark.parametrize("bad_rows", ["quarantine", pytest.param("null", marks=pytest.mark.slow)])
 def test_as_a_full_run(bench, mode, bad_rows):
     built = bench.apply(mode, mode=mode, bad_rows=bad_rows)
     assert bench.said[0] == f"there is no {built.target.where} yet: it is built from all rows"

@@ -156,6 +156,7 @@ def test_a_view_over_bands_finds_what_the_column_finds(outputs):
     assert "['id', 'embedding_0_64', 'embedding_64_192']" in outputs["bands"]
 
 
+@pytest.mark.slow
 def test_choosing_shows_what_each_width_keeps_and_what_is_enough(small):
     lake, evaluated = small[0], small[3]
     outputs = run("choosing_a_dimension", ADAPTOR_LAKE=lake, ADAPTOR_CONFIG=lake.parent / "quickstart.yaml")

@@ -36,7 +36,7 @@ CARRY = ["title", "day", "half"]
 
 
 @pytest.mark.parametrize("layout", ["columns", "bands"])
-@pytest.mark.parametrize("chunk_bytes", [None, 1])
+@pytest.mark.parametrize("chunk_bytes", [None, pytest.param(1, marks=pytest.mark.slow)])
 def test_direct_writes_what_spark_writes(bench, layout, chunk_bytes):
     applied = bench.apply("direct", engine="direct", carry=CARRY, layout=layout, chunk_bytes=chunk_bytes)
     bench.apply("spark", engine="pandas_udf", carry=CARRY, layout=layout)

@@ -230,7 +230,10 @@ def test_columns_of_any_type_are_carried(lake, engine):
         ("columns", "int8", {f"embedding_{dim}": "array<tinyint>" for dim in DIMS}),
         ("columns", "binary", {f"embedding_{dim}": "binary" for dim in DIMS}),
         ("bands", "float32", {"embedding_0_4": "array<float>", "embedding_4_8": "array<float>"}),
-        ("bands", "int8", {"embedding_0_4": "array<tinyint>", "embedding_4_8": "array<tinyint>"}),
+        pytest.param(
+            *("bands", "int8", {"embedding_0_4": "array<tinyint>", "embedding_4_8": "array<tinyint>"}),
+            marks=pytest.mark.slow,
+        ),
         ("single", "float32", {"embedding_nested": "array<float>"}),
     ],
 )

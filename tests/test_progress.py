@@ -160,7 +160,7 @@ def folder(spark, tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("where", ["terminal", "pipe", "file"])
+@pytest.mark.parametrize("where", ["terminal", pytest.param("pipe", marks=pytest.mark.slow), "file"])
 def test_a_bar_on_the_terminal_behind_spark_submit_and_none_elsewhere(folder, where):
     apply = {"target": str(folder / where)}
     config = write_config(folder / f"{where}.yaml", small_config(folder, str(folder / "docs"), apply=apply))
