@@ -74,7 +74,7 @@ def panel(made, title):
 
 def test_the_first_screen_says_what_to_take_what_it_keeps_saves_and_costs():
     take, keeps, saves, search = numbers(contents())
-    assert (take.value, take.beside) == ("16 bytes", "a row, of 256: 16 numbers as int8")
+    assert (take.value, take.beside) == ("16 bytes", "a row, of 256: the first 16 numbers as int8")
     assert keeps.value == "97.0%"
     assert "95 % interval" in keeps.beside
     assert saves.value == "240.0 MB"  # of a million rows, 240 bytes each

@@ -6,7 +6,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -100,9 +100,7 @@ def fit_sample(  # noqa: PLR0913 - what `fit` takes, and where things run
     few = sample.queries if log is None else None
     if few is not None:
         report(f"query log: {len(few)} queries are too few to choose by; rows choose, and the queries move what wins")
-    judged = few is not None and len(sample.judgments) >= LEAST_LABELLED
-    linear = judged and any(name not in TRAINED for name in settings.to_compete)
-    workers = workers or _this_process()
+    workers, linear = workers or _this_process(), few is not None and _needs_a_linear_map(sample, settings)
     maker = Maker(sample.train, log, dims, settings, seed, workers, report=report, must_be_linear=linear)
     standard = choose_standard(sample, maker, held_queries)
     if standard.nested:
@@ -135,16 +133,7 @@ def fit_sample(  # noqa: PLR0913 - what `fit` takes, and where things run
         zero_prefixes=zero,
         profile=_profile(sample, contest, sides if gain else None, dims),
     )
-    config = {
-        "candidate": winner,
-        "supervised": gain.share if gain else 0.0,
-        "seed": seed,
-        "settings": asdict(settings),
-        "tuned": contest.tuned.params if contest.tuned and winner == TUNED else {},
-        "rows": len(y),
-        "queries": 0 if sample.queries is None else len(sample.queries),
-        "judged_queries": len(sample.judgments),
-    }
+    config = _described(sample, contest, settings, seed, gain)
     scales, cells = Int8Codec.fit(y).scales, Cells.fit(y)
     return Adaptor(sides.corpus, dims, sides.own_query, config, measured.to_json(), scales, cells), measured
 
@@ -162,6 +151,27 @@ def _asking(sample: Sample, settings: FitSettings, report: Callable[[str], None]
         return sample
     report("query log: left out, fit.keep=neighbours asks with rows alone")
     return replace(sample, queries=None, judgments={})
+
+
+def _described(
+    sample: Sample, contest: Contest, settings: FitSettings, seed: int, gain: SupervisionGain | None
+) -> dict[str, Any]:
+    """What the artifact says of its fit, and what counts towards its fingerprint."""
+    return {
+        "candidate": contest.winner,
+        "supervised": gain.share if gain else 0.0,
+        "seed": seed,
+        "settings": asdict(settings),
+        "tuned": contest.tuned.params if contest.tuned and contest.winner == TUNED else {},
+        "rows": len(sample.whole.rows),
+        "queries": 0 if sample.queries is None else len(sample.queries),
+        "judged_queries": len(sample.judgments),
+    }
+
+
+def _needs_a_linear_map(sample: Sample, settings: FitSettings) -> bool:
+    """Whether there are judgments to learn from, and a candidate that they can change."""
+    return len(sample.judgments) >= LEAST_LABELLED and any(name not in TRAINED for name in settings.to_compete)
 
 
 def _this_process() -> Workers:
