@@ -78,6 +78,11 @@ class PlainCodec:
 
     width: int
 
+    @property
+    def bytes(self) -> int:
+        """How many bytes a row takes."""
+        return 4 * self.width
+
     def encode(self, y: Float32) -> Float32:
         """`y` itself."""
         return y
@@ -93,6 +98,10 @@ class Codec(Protocol):
     @property
     def width(self) -> int:
         """How many numbers of a mapped row it takes and gives back."""
+
+    @property
+    def bytes(self) -> int:
+        """How many bytes a row takes."""
 
     def encode(self, y: Float32) -> NDArray[Any]:
         """As they are stored."""

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from adaptor.errors import AdaptorError
 from adaptor.evaluation import records
 from adaptor.evaluation.measurement import ADAPTOR, Measurement, Variant
 from adaptor.evaluation.rules import RETENTION, Rule, Verdict, judge_variant, parse_rules
@@ -129,10 +128,7 @@ def recommend_for(
     root: str, version: str | None, rules: Sequence[Rule], gigabyte_month: float | None = None
 ) -> Recommendation:
     """By what was measured last of a version, on every data set; `AdaptorError` where nothing was."""
-    measurements = records.last_of(root, version) if version else []
-    if not measurements:
-        raise AdaptorError(f"nothing was measured of version {version} in {root}; run jobs/evaluate.py first")
-    return recommend(measurements, rules, gigabyte_month)
+    return recommend(records.require_measured(root, version), rules, gigabyte_month)
 
 
 def _option(

@@ -30,6 +30,14 @@ def last_of(root: str, version: str) -> list[Measurement]:
     return _read_all(root, f"{EVALUATIONS}/{version}")
 
 
+def require_measured(root: str, version: str | None) -> list[Measurement]:
+    """The same; `AdaptorError` where nothing was measured."""
+    measurements = last_of(root, version) if version else []
+    if not measurements:
+        raise AdaptorError(f"nothing was measured of version {version} in {root}; run jobs/evaluate.py first")
+    return measurements
+
+
 def require_name_is_free(root: str, name: str) -> None:
     """`AdaptorError` where a reference of that name is there: it stays as it was frozen."""
     fs, folder = open_folder(root)

@@ -89,7 +89,8 @@ def by_variant(
 def search_seconds(views: Sequence[View], rows: Float32) -> dict[Variant, float]:
     """What a query costs a million stored rows in NumPy on this machine, decoding included, of `rows (n, D)`."""
     few = rows[:TIMED_ROWS]
-    mapped_rows = {id(view.map): view.map(few) for view in views if view.map is not None}
+    maps = {id(view.map): view.map for view in views if view.map is not None}
+    mapped_rows = {key: through(few) for key, through in maps.items()}
     return {
         variant_of(view, dim): _seconds(view, dim, mapped_rows.get(id(view.map), few))
         for view in views

@@ -13,23 +13,17 @@ from adaptor.report.charts import bars, dated, doubling, lines, percent
 from adaptor.report.contents import Chart, DatedFigure, Panel
 
 MOST_STRATA = 20  # strata that are shown, the worst of them
+POWERS = [4 << power for power in range(16)]  # of two, bytes that an axis names
 
 
 def by_width(measurements: Sequence[Measurement]) -> Panel:
     """What each width keeps, stored as the target stores it, beside SVD and truncation."""
     charts, rows = [], []
     for one in measurements:
-        candidates = [(name, dim) for name in (ADAPTOR, SVD, TRUNCATION) for dim in one.dims]
-        variants = [one.shipped(dim) if name == ADAPTOR else Variant(name, dim) for name, dim in candidates]
-        values = [_kept(one, variant, variant.candidate) for variant in variants if variant in one.values]
-        x = doubling("dim", "numbers a row", one.dims)
-        charts.append(
-            Chart(
-                f"Share of the full width's {one.metric} on {one.data_set} that each width keeps",
-                lines(values, x, percent("kept", f"{one.metric} kept"), band=True, rule_at=1.0),
-                one.data_set,
-            )
-        )
+        baselines = [Variant(name, dim) for name in (SVD, TRUNCATION) for dim in one.dims]
+        variants = [v for v in (*map(one.shipped, one.dims), *baselines) if v in one.values]
+        values = [_kept(one, variant, variant.candidate) for variant in variants]
+        charts.append(_kept_lines(one, values, doubling("dim", "numbers a row", one.dims), "that each width keeps"))
         rows += [(one.data_set, v["series"], v["dim"], v["figure"], v["kept"], v["low"], v["high"]) for v in values]
     return Panel(
         "Quality by width",
@@ -47,19 +41,7 @@ def by_bytes(measurements: Sequence[Measurement]) -> Panel:
         variants = [v for v in one.values if v.candidate in (ADAPTOR, SVD, TRUNCATION) and not v.shortlist]
         values = [_kept(one, v, v.encoding if v.candidate == ADAPTOR else v.candidate) for v in variants]
         values.sort(key=lambda value: (str(value["series"]), value["bytes"]))
-        charts.append(
-            Chart(
-                f"Share of the full width's {one.metric} on {one.data_set} by the bytes of a row",
-                lines(
-                    values,
-                    doubling("bytes", "bytes a row", [4 << power for power in range(16)]),
-                    percent("kept", f"{one.metric} kept"),
-                    band=True,
-                    rule_at=1.0,
-                ),
-                one.data_set,
-            )
-        )
+        charts.append(_kept_lines(one, values, doubling("bytes", "bytes a row", POWERS), "by the bytes of a row"))
         rows += [(one.data_set, v["series"], v["dim"], v["bytes"], v["kept"], v["low"], v["high"]) for v in values]
     return Panel(
         "Quality by bytes",
@@ -68,6 +50,12 @@ def by_bytes(measurements: Sequence[Measurement]) -> Panel:
         ("data set", "stored as", "width", "bytes", "kept", "from", "to"),
         rows,
     )
+
+
+def _kept_lines(one: Measurement, values: list[dict[str, object]], x: alt.X, how: str) -> Chart:
+    """Of one data set what is kept, with its bands and the full width across."""
+    says = f"Share of the full width's {one.metric} on {one.data_set} {how}"
+    return Chart(says, lines(values, x, percent("kept", f"{one.metric} kept"), band=True, rule_at=1.0), one.data_set)
 
 
 def over_runs(figures: Sequence[DatedFigure]) -> Panel | None:

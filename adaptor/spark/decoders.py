@@ -14,8 +14,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, FloatType
 
 from adaptor.artifact import Adaptor
-from adaptor.bits import BitsCodec
-from adaptor.codecs import BinaryCodec, Int8Codec
+from adaptor.codecs import Codec
 from adaptor.encode.arrow_lists import Lists, rows_array
 from adaptor.encode.kernel import Kernel
 from adaptor.errors import AdaptorError
@@ -34,7 +33,7 @@ class Decoder:
     Codes may be wider: their beginning is the code of the prefix.
     """
 
-    codec: Int8Codec | BinaryCodec | BitsCodec
+    codec: Codec
 
     def __call__(self, codes: pa.Array) -> pa.Array:
         """Codes of one column as Arrow lists of float32; null where they are null."""
@@ -68,7 +67,7 @@ def decode_udf(artifact: Adaptor | str, encoding: Coded, dim: int) -> Any:
     adaptor = Adaptor.load(artifact) if isinstance(artifact, str) else artifact
     if encoding != "bits":
         (dim,) = check_dims([dim], adaptor.corpus.out_width)
-    decoder = Decoder(adaptor.codec(encoding, dim))  # type: ignore[arg-type]
+    decoder = Decoder(adaptor.codec(encoding, dim))
     returned = ArrayType(FloatType(), containsNull=False)
 
     def decode_arrow(codes: pa.Array) -> pa.Array:

@@ -12,7 +12,6 @@ from pyspark.sql import functions as F
 
 from adaptor.artifact import Adaptor
 from adaptor.config import Config
-from adaptor.errors import AdaptorError
 from adaptor.evaluation import records
 from adaptor.evaluation.measurement import Measurement, require_different
 from adaptor.evaluation.recommendation import recommend
@@ -81,11 +80,7 @@ def write_report(spark: SparkSession, configs: Sequence[Config], report: Callabl
 def _measured(root: str) -> list[Measurement]:
     """Of the current version, on every data set."""
     versions = Versions(root)
-    version = versions.current or versions.candidate
-    measurements = records.last_of(root, version) if version else []
-    if not measurements:
-        raise AdaptorError(f"nothing was measured of version {version} in {root}; run jobs/evaluate.py first")
-    return measurements
+    return records.require_measured(root, versions.current or versions.candidate)
 
 
 def _title(measurements: Sequence[Measurement]) -> str:
