@@ -9,19 +9,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from adaptor.artifact import Adaptor
     from adaptor.errors import AdaptorError
+    from adaptor.fitting.paired import fit_paired
     from adaptor.fitting.pipeline import fit
     from adaptor.fitting.settings import FitSettings
     from adaptor.release.versions import publish
 
     __version__: str
 
-__all__ = ["Adaptor", "AdaptorError", "FitSettings", "__version__", "fit", "publish"]
+__all__ = ["Adaptor", "AdaptorError", "FitSettings", "__version__", "fit", "fit_paired", "publish"]
 
 HOMES = {
     "Adaptor": "adaptor.artifact",
     "AdaptorError": "adaptor.errors",
     "FitSettings": "adaptor.fitting.settings",
     "fit": "adaptor.fitting.pipeline",
+    "fit_paired": "adaptor.fitting.paired",
     "publish": "adaptor.release.versions",
 }
 

@@ -86,9 +86,9 @@ class Adaptor:
         numbers = as_reals(x, "embeddings")
         rows = numbers[None] if numbers.ndim == 1 and len(numbers) else numbers
         if bad == "raise":
-            y = self._encoded(as_embeddings(rows, width=self.width), chosen, dim)
+            y = self._encoded(as_embeddings(rows, width=chosen.width), chosen, dim)
         else:
-            good = ~without_direction(require_width(rows, "embeddings", self.width))
+            good = ~without_direction(require_width(rows, "embeddings", chosen.width))
             y = np.full((len(rows), dim), np.nan, np.float32)
             mapped = chosen(rows[good], dim)
             lengths = np.linalg.norm(mapped, axis=1, keepdims=True)

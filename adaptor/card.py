@@ -56,6 +56,12 @@ def model_card(adaptor: Adaptor, report: FitReport) -> str:
             f"\nJudgments of {gain.labelled} queries: {gain.share:.0%} of the way was taken, "
             f"nDCG@10 {gain.gain:+.4f} on held-out ones."
         )
+    if report.paired:
+        shares = ", ".join(f"{share:.3f} at {dim}" for dim, share in report.paired.kept.items())
+        lines.append(
+            f"\nRows are an old model's, queries a newer one's, of width {report.paired.query_width}: learned from "
+            f"{report.paired.pairs} rows by both. Of what the newer model's own vectors find they keep {shares}."
+        )
     lines += _strata(adaptor.dims, report) if report.strata else []
     lines += [
         "",

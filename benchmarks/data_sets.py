@@ -53,7 +53,7 @@ def names() -> list[str]:
 
 def load(name: str) -> list[Collection]:
     """The folds of a collection: one where it has training queries, else two, by query."""
-    folder = _folder(name)
+    folder = folder_of(name)
     corpus_ids, corpus = _embeddings(folder / "corpus.parquet")
     ids, queries = _embeddings(folder / "queries.parquet")
     judgments = _judgments(folder / "qrels.tsv", ids, corpus_ids)
@@ -71,7 +71,7 @@ def load(name: str) -> list[Collection]:
     ]
 
 
-def _folder(name: str) -> Path:
+def folder_of(name: str) -> Path:
     inside = HERE / name
     return inside if inside.exists() else Path(os.environ["QUALITY_DATA"]) / name
 

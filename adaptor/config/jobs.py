@@ -185,6 +185,17 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
+    def _pairs(self) -> Config:
+        if self.fit.paired is None:
+            return self
+        if self.fit.tune or self.fit.keep != "retrieval":
+            key = "fit.tune" if self.fit.tune else "fit.keep: neighbours"
+            raise ValueError(f"{key} is for fits of one model; take it out, or fit.paired")
+        if self.query_log and self.query_log.judgments:
+            raise ValueError("query_log.judgments is for fits of one model; take it out, or fit.paired")
+        return self
+
+    @model_validator(mode="after")
     def _prefix_on_the_map(self) -> Config:
         if self.report.dim is not None and self.report.dim not in self.dims:
             raise ValueError(f"report.dim is {self.report.dim}, none of dims {list(self.dims)}")

@@ -42,6 +42,13 @@ def say_nothing(line: str) -> None:
     """Where nobody wants a line about each step."""
 
 
+def this_process() -> Workers:
+    """The workers of a fit that was given none."""
+    from adaptor.training.workers.local import LocalWorkers  # training is an extra
+
+    return LocalWorkers()
+
+
 @dataclass(frozen=True)
 class Maker:
     """Makes candidates from `fold` and, where there are any, `queries (q, D)`.
@@ -130,7 +137,7 @@ class Maker:
             make = MakeJudgmentObjective(
                 start, teacher, self.queries, judgments, self.all_dims, query_training, supervision
             )
-            teacher = self._run(make, schedule, None, None).sides
+            teacher = self.run(make, schedule, None, None).sides
         return teacher
 
     def closed(self, name: CandidateName) -> Sides:
@@ -182,7 +189,7 @@ class Maker:
             trained_sides, step = Sides(start), 0
         else:
             plain = judge and Judge.of(self.closed("truncation"), judge.rows, judge.side, rows, judge.dims)
-            trained = self._run(
+            trained = self.run(
                 MakeNeighbourhoodObjective(start, self.dims, training), _schedule(training), plain, stop_at
             )
             trained_sides, step = trained.sides, trained.step
@@ -200,9 +207,9 @@ class Maker:
         assert self.queries is not None
         training: QueryTraining = replace(self.settings.query_training, sides=kind)  # type: ignore[arg-type]
         make = MakeQueryLogObjective(self._start_for_queries(kind, nested), self.queries, self.all_dims, training)
-        return self._run(make, _schedule(training), judge, stop_at)
+        return self.run(make, _schedule(training), judge, stop_at)
 
-    def _run(self, make: MakeObjective, schedule: Schedule, judge: Judge | None, stop_at: int | None) -> Trained:
+    def run(self, make: MakeObjective, schedule: Schedule, judge: Judge | None, stop_at: int | None) -> Trained:
         """Train on the workers; all must bring back the same maps, but for rounding: the first one's are taken."""
         from adaptor.training.loop import train
 

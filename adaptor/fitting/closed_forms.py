@@ -140,12 +140,12 @@ def _two_sided(corpus: Float32, queries: Float32, weight: float) -> Sides:
     share = (MEAN_LEAST + (1 - MEAN_LEAST) * hubs) * count / (count + MEAN_PRIOR)
     offsets = share * corpus.mean(axis=0), share * queries.mean(axis=0)
     basis = _span(corpus, queries)
-    moment = _moment(corpus - offsets[0], basis)
-    query_moment = weight * _moment(queries - offsets[1], basis) + (1 - weight) * moment
-    u, s, vt = np.linalg.svd(_power(query_moment, 0.5) @ _power(moment, 0.5))
+    moment = moment_of(corpus - offsets[0], basis)
+    query_moment = weight * moment_of(queries - offsets[1], basis) + (1 - weight) * moment
+    u, s, vt = np.linalg.svd(power(query_moment, 0.5) @ power(moment, 0.5))
     # The same sign convention on both sides, so that equal samples give equal maps.
-    signs = _signs(vt.T if basis is None else basis @ vt.T)
-    weights = (_power(moment, -0.5) @ vt.T * signs * s**0.5, _power(query_moment, -0.5) @ u * signs * s**0.5)
+    signs = signs_of(vt.T if basis is None else basis @ vt.T)
+    weights = (power(moment, -0.5) @ vt.T * signs * s**0.5, power(query_moment, -0.5) @ u * signs * s**0.5)
     return Sides(*(_affine(weight, offset, basis) for weight, offset in zip(weights, offsets)))
 
 
@@ -166,7 +166,7 @@ def _affine(weight: Float64, offset: Float32, basis: Float64 | None) -> Map:
     return Map(np.ascontiguousarray(weight, dtype=np.float32), (-offset @ weight).astype(np.float32))
 
 
-def _moment(rows: Float32, basis: Float64 | None) -> Float64:
+def moment_of(rows: Float32, basis: Float64 | None = None) -> Float64:
     """The second moment of rows `(n, D)`, brought to length 1; in the numbers of a basis `(D, r)`, if there is one."""
     unit = normalise(rows).astype(np.float64)
     unit = unit if basis is None else unit @ basis
@@ -182,7 +182,7 @@ def _rotation(rows: Float32) -> Float32:
     else:
         _, vectors = np.linalg.eigh(exact.T @ exact / len(exact))
         vectors = vectors[:, ::-1]
-    return np.ascontiguousarray(vectors * _signs(vectors), dtype=np.float32)
+    return np.ascontiguousarray(vectors * signs_of(vectors), dtype=np.float32)
 
 
 def _completed(directions: Float64) -> Float32:
@@ -203,13 +203,13 @@ def _completed(directions: Float64) -> Float32:
     return basis
 
 
-def _signs(vectors: NDArray[np.floating]) -> NDArray[np.floating]:
+def signs_of(vectors: NDArray[np.floating]) -> NDArray[np.floating]:
     """The sign of each column's largest entry."""
     largest = np.abs(vectors.T).argmax(axis=1)  # twice as quick as argmax(axis=0)
     return np.sign(vectors[largest, np.arange(vectors.shape[1])])
 
 
-def _power(moment: Float64, exponent: float) -> Float64:
+def power(moment: Float64, exponent: float) -> Float64:
     """A symmetric moment to a power on its support, zero elsewhere."""
     values, vectors = np.linalg.eigh(moment)
     above_cutoff = values > CUTOFF * values[-1]

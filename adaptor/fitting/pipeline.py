@@ -15,7 +15,7 @@ from adaptor.artifact import Adaptor
 from adaptor.bits import Cells
 from adaptor.codecs import Int8Codec
 from adaptor.errors import AdaptorError
-from adaptor.fitting.candidates import LEAST_IN_TRIALS, Maker, say_nothing, split_queries
+from adaptor.fitting.candidates import LEAST_IN_TRIALS, Maker, say_nothing, split_queries, this_process
 from adaptor.fitting.contest import Contest, below_svd
 from adaptor.fitting.judge import NEIGHBOURS, GradedJudge, Judge, Standard
 from adaptor.fitting.profile import Profile
@@ -100,7 +100,7 @@ def fit_sample(  # noqa: PLR0913 - what `fit` takes, and where things run
     few = sample.queries if log is None else None
     if few is not None:
         report(f"query log: {len(few)} queries are too few to choose by; rows choose, and the queries move what wins")
-    workers, linear = workers or _this_process(), few is not None and _needs_a_linear_map(sample, settings)
+    workers, linear = workers or this_process(), few is not None and _needs_a_linear_map(sample, settings)
     maker = Maker(sample.train, log, dims, settings, seed, workers, report=report, must_be_linear=linear)
     standard = choose_standard(sample, maker, held_queries)
     if standard.nested:
@@ -174,12 +174,6 @@ def _needs_a_linear_map(sample: Sample, settings: FitSettings) -> bool:
     return len(sample.judgments) >= LEAST_LABELLED and any(name not in TRAINED for name in settings.to_compete)
 
 
-def _this_process() -> Workers:
-    from adaptor.training.workers.local import LocalWorkers  # training is an extra
-
-    return LocalWorkers()
-
-
 def _compete(maker: Maker, standard: Standard, sample: Sample, trials: Trials) -> Contest:
     """Make every candidate that this sample allows, and score it; `AdaptorError` where none is left."""
     tuned = _tune(maker, sample, trials) if maker.settings.tune else None
@@ -242,7 +236,7 @@ def experiment_of(maker: Maker, sample: Sample) -> Experiment | str:
     log, held_queries = split_queries(maker.queries, maker.seed, LEAST_IN_TRIALS)
     if log is not None:
         fold = replace(fold, train=in_memory(rows))  # queries judge, the rows need not
-    inner = replace(maker, fold=fold.train, queries=log, workers=_this_process(), report=say_nothing, closed_forms={})
+    inner = replace(maker, fold=fold.train, queries=log, workers=this_process(), report=say_nothing, closed_forms={})
     reason = inner.refuses("trained")
     if "trained" not in maker.settings.to_compete or reason:
         return reason or "fit.candidates or fit.effort leave out 'trained', the one that a search can change"

@@ -83,6 +83,15 @@ class ZeroPrefixes:
 
 
 @dataclass(frozen=True)
+class PairedReport:
+    """What an old model's vectors keep, at each dim, of what a new model's own find of the same held-out rows."""
+
+    pairs: int
+    query_width: int
+    kept: ByDim
+
+
+@dataclass(frozen=True)
 class Origin:
     """Where a fit job's sample came from; a fit in memory has none."""
 
@@ -111,6 +120,7 @@ class FitReport:
     strata: dict[str, StratumScore] = field(default_factory=dict)
     zero_prefixes: ZeroPrefixes | None = None
     origin: Origin | None = None
+    paired: PairedReport | None = None
     profile: Profile | None = None  # arrays, which metrics.json does not hold
 
     @property
@@ -127,6 +137,8 @@ class FitReport:
             score["figures"] = {metric: _with_text_keys(values) for metric, values in score["figures"].items()}
         for part in said["strata"].values():
             part["kept"] = {name: _with_text_keys(values) for name, values in part["kept"].items()}
+        if self.paired:
+            said["paired"]["kept"] = _with_text_keys(self.paired.kept)
         return said | (origin or {})
 
     @classmethod
@@ -161,11 +173,16 @@ class FitReport:
             },
             _of(ZeroPrefixes, metrics.get("zero_prefixes")),
             _of(Origin, {name: metrics.get(name) for name in ORIGIN} if "source" in metrics else None),
+            _paired(metrics.get("paired")),
         )
 
 
 def _of(kind: type[T], fields: Mapping[str, Any] | None) -> T | None:
     return None if fields is None else kind(**fields)
+
+
+def _paired(said: Mapping[str, Any] | None) -> PairedReport | None:
+    return None if said is None else PairedReport(**(dict(said) | {"kept": _with_dims(said["kept"])}))
 
 
 def _with_text_keys(values: ByDim) -> dict[str, float]:

@@ -15,6 +15,7 @@ STRICT = {"extra": "forbid", "strict": True}  # how the config library is to rea
 
 Keep = Literal["retrieval", "neighbours"]
 Effort = Literal["quick", "normal", "best"]
+LEAST_KEPT = 0.8  # of what a new model's own vectors find, under which a paired fit publishes nothing
 LONGER = 6  # times as many steps `best` trains
 CandidateName = Literal["truncation", "pca", "svd", "tempered_svd", "query_aware_svd", "paper", "trained"]
 TRAINED: tuple[CandidateName, ...] = ("paper", "trained")
@@ -110,6 +111,21 @@ class Tuning:
 
 
 @dataclass(frozen=True)
+class Paired:
+    """A Delta table with rows of the source as another, newer model embeds them, by the source's ids.
+
+    The fit then takes the source's vectors into the newer model's nested space; queries come from that model.
+    """
+
+    __pydantic_config__: ClassVar = STRICT
+
+    table: Annotated[str, MinLen(1)]
+    id: Annotated[str, MinLen(1)] = "id"
+    embedding: Annotated[str, MinLen(1)] = "embedding"
+    least: Share = LEAST_KEPT  # of what the newer model's own vectors find, at each dim, or nothing is published
+
+
+@dataclass(frozen=True)
 class FitSettings:
     """A whole fit: which candidates compete, and how the trained ones are made."""
 
@@ -130,6 +146,7 @@ class FitSettings:
     supervision: Supervision = Supervision()
     tune: bool = False  # search around the settings of `training`, or with queries `query_training`
     tuning: Tuning = Tuning()
+    paired: Paired | None = None  # rows by a newer model, whose queries are to find the source's vectors
 
     @property
     def to_compete(self) -> tuple[CandidateName, ...]:

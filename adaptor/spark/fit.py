@@ -13,12 +13,14 @@ from adaptor.artifact import Adaptor
 from adaptor.card import model_card
 from adaptor.config import Config, QueryLog
 from adaptor.errors import AdaptorError
+from adaptor.fitting.paired import Pairs, fit_pairs
 from adaptor.fitting.pipeline import fit_sample
 from adaptor.fitting.report import FitReport, Origin
 from adaptor.fitting.sample import Fold, Judgments, Sample
 from adaptor.release import Versions
 from adaptor.spark.causes import named_causes
 from adaptor.spark.columns import column
+from adaptor.spark.pairs import NewerRows
 from adaptor.spark.preflight import require_commits
 from adaptor.spark.progress import Progress, as_progress
 from adaptor.spark.queries import read_judgments, read_queries
@@ -76,6 +78,9 @@ def _fit(spark: SparkSession, source: TableRef, config: Config, report: Progress
         workers = HorovodWorkers(spark, config.workers.processes)
 
     require_dims(rows, config.source.embedding, config.dims, source)
+    newer = NewerRows.read(spark, config.fit.paired, report) if config.fit.paired else None
+    if newer is not None:
+        rows = newer.both(rows, config.source.id)
     report(f"sampling {config.sample.rows:,} rows, or all, of {source}")
     judged = _judged_documents(spark, config.query_log)
     sample = materialise(rows, config.source.id, config.source.embedding, config.sample, config.workers.batches, judged)
@@ -85,9 +90,14 @@ def _fit(spark: SparkSession, source: TableRef, config: Config, report: Progress
         for reason, count in sample.bad_rows.items():
             report(f"set aside: {count} rows, {reason}")
         dims = check_dims(config.dims, whole.rows.shape[1])
-        learnt = learn_from(spark, config.query_log, sample, whole)
-        trials = partial(as_tasks, spark)
-        adaptor, measured = fit_sample(learnt, dims, config.fit, config.sample.seed, workers, report, trials)
+        learnt = learn_from(spark, config.query_log, sample, whole, newer.width if newer else None)
+        seed = config.sample.seed
+        if newer is None:
+            trials = partial(as_tasks, spark)
+            adaptor, measured = fit_sample(learnt, dims, config.fit, seed, workers, report, trials)
+        else:
+            pairs = Pairs(learnt, newer.of(sample.ids))
+            adaptor, measured = fit_pairs(pairs, dims, config.fit, seed, workers, report)
     finally:
         sample.delete()
     started_at = clock.started_at.isoformat(timespec="seconds")
@@ -138,11 +148,13 @@ def _judged_documents(spark: SparkSession, log: QueryLog | None) -> list[str]:
     return sorted({document for judged in grades.values() for document in judged})
 
 
-def learn_from(spark: SparkSession, log: QueryLog | None, sample: Materialised, whole: Fold) -> Sample:
-    """The sample with its queries and judgments, these by row number."""
+def learn_from(
+    spark: SparkSession, log: QueryLog | None, sample: Materialised, whole: Fold, width: int | None = None
+) -> Sample:
+    """The sample with its queries, of the rows' width if no other is named, and judgments, these by row number."""
     if log is None:
         return Sample(sample.train, sample.held_out, whole, strata=sample.strata)
-    queries = read_queries(spark, log.table, log.judgments, log.id, log.embedding, whole.rows.shape[1])
+    queries = read_queries(spark, log.table, log.judgments, log.id, log.embedding, width or whole.rows.shape[1])
     document = {name: row for row, name in enumerate(sample.ids)}
     judgments: Judgments = {}
     for row, name in enumerate(queries.ids):

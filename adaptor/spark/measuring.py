@@ -82,6 +82,12 @@ def measure(
     settings = config.evaluate
     assert settings is not None  # load_config has seen to it
     newest = list(adaptors.values())[-1]
+    for name, adaptor in adaptors.items():
+        if "paired" in adaptor.config:
+            raise AdaptorError(
+                f"{name} {adaptor.version} takes an old model's rows for a newer model's queries, which can't "
+                "search the rows as they are: its card says what it keeps; to evaluate more, embed the rows anew"
+            )
     dims = tuple(sorted(set.intersection(*(set(one.dims) for one in adaptors.values()))))
     report(f"counting the good rows of {source}")
     all_rows = open_source(spark, source, config)[1]

@@ -109,7 +109,7 @@ def _monitor(spark: SparkSession, source: TableRef, config: Config, report: Prog
     if config.monitor.queries:
         names = config.source.id, config.source.embedding
         report(f"reading queries of {config.monitor.queries}")
-        asked = read_queries(spark, config.monitor.queries, None, *names, fitted.width)
+        asked = read_queries(spark, config.monitor.queries, None, *names, fitted.map("query").width)
         checks += look_at_queries(profile, fitted, asked.vectors)
     checks += _target_checks(spark, config, snapshot, fitted)
     checks.append(_quiet(spark, source, config.monitor.quiet_days))

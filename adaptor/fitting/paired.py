@@ -1,0 +1,288 @@
+"""Old embedder, new embedder: a map that takes an old model's vectors into the nested space of a new one.
+
+Rows that were embedded by both models teach it. Queries come from the new model, and rows need not be embedded again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from adaptor.artifact import Adaptor
+from adaptor.bits import Cells
+from adaptor.codecs import Int8Codec
+from adaptor.errors import AdaptorError
+from adaptor.fitting import closed_forms
+from adaptor.fitting.candidates import LEAST_ROWS_PER_DIMENSION, Maker, say_nothing, this_process
+from adaptor.fitting.closed_forms import moment_of, power, signs_of
+from adaptor.fitting.judge import NEIGHBOURS, GradedJudge
+from adaptor.fitting.profile import Profile
+from adaptor.fitting.report import ByDim, FitReport, PairedReport, Score
+from adaptor.fitting.sample import Fold, Sample, in_memory
+from adaptor.fitting.settings import LEAST_KEPT, FitSettings, Training
+from adaptor.maps import Map, Sides
+from adaptor.metrics import geometric_mean, grades_of, nearest
+from adaptor.vectors import Float32, as_embeddings, check_dims, normalise
+
+if TYPE_CHECKING:
+    from adaptor.training.workers import Workers
+
+RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # added to the old vectors' moment, in parts of its mean eigenvalue
+LEARNING_RATE = 3e-4
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """The same rows by both models: `old` rows of a sample, and `new (n, E)`, those of `old.whole` in their order."""
+
+    old: Sample
+    new: Float32
+
+    @property
+    def new_train(self) -> Float32:
+        """Of the rows to learn from."""
+        return self.new[: len(self.old.train.rows)]
+
+    @property
+    def new_held_out(self) -> Float32:
+        """Of the rows that judge."""
+        return self.new[len(self.old.train.rows) :]
+
+
+def fit_paired(  # noqa: PLR0913 - both models' vectors, and how to fit, by name
+    old: npt.ArrayLike,
+    new: npt.ArrayLike,
+    *,
+    dims: Sequence[int],
+    queries: npt.ArrayLike | None = None,
+    seed: int = 0,
+    settings: FitSettings = FitSettings(),
+    report: Callable[[str], None] = say_nothing,
+) -> Adaptor:
+    """Fit, in memory, an adaptor of an old model's rows for a new model's queries.
+
+    `old (n, D)` and `new (n, E)` are the same rows by the two models; `queries (q, E)`, a log of the new model's, no
+    labels needed. The artifact's `corpus` side takes the old model's vectors, its `query` side the new one's; both
+    lead into min(D, E) numbers. A tenth of the rows, 1,000 at most, is held out to choose by. Raises `AdaptorError`
+    for bad rows, unequal counts, dims above min(D, E), and where a dim keeps less of what the new model's own vectors
+    find than `settings.paired.least`.
+    """
+    rows, others = as_embeddings(old, "old"), as_embeddings(new, "new")
+    if len(rows) != len(others):
+        raise AdaptorError(f"old has {len(rows)} rows and new {len(others)}: pass the same rows by both models")
+    log = None if queries is None else as_embeddings(queries, "queries", others.shape[1])
+    order = np.random.default_rng(seed).permutation(len(rows))
+    count = min(1000, len(rows) // 10)
+    train, held_out = np.split(order, [len(order) - count])
+    sample = Sample(in_memory(rows[train]), in_memory(rows[held_out]), in_memory(rows[order]), log)
+    return fit_pairs(Pairs(sample, others[order]), dims, settings, seed, report=report)[0]
+
+
+def fit_pairs(
+    pairs: Pairs,
+    dims: Sequence[int],
+    settings: FitSettings,
+    seed: int,
+    workers: Workers | None = None,
+    report: Callable[[str], None] = say_nothing,
+) -> tuple[Adaptor, FitReport]:
+    """What `fit_paired` does, with training on `workers`; and what it measured."""
+    old, new = pairs.old, pairs.new
+    dims, settings = check_dims(dims, min(old.whole.rows.shape[1], new.shape[1])), settings.with_effort()
+    if len(old.train.rows) <= NEIGHBOURS or not len(old.held_out.rows):
+        raise AdaptorError(f"{len(new)} pairs are too few: a fit compares neighbours; give more rows of both models")
+    itself, judge = _judge(pairs, dims)
+    own = judge.kept(itself, pairs.new_train)
+    maker = _Maker(pairs, dims, settings, seed, workers, report)
+    scores, made = maker.contest(judge)
+    winner = max(scores, key=lambda score: score.agreement)
+    sides = maker.again(winner.candidate, made)
+    report(f"{winner.candidate} wins and is fitted again on all {len(new)} pairs")
+
+    kept = {dim: winner.figures[judge.metric][dim] / own[dim] for dim in dims}
+    least = settings.paired.least if settings.paired else LEAST_KEPT
+    _require_kept(kept, least)
+    y = sides.corpus(old.whole.rows)
+    measured = FitReport(
+        held_out_rows=len(judge.rows),
+        held_out_side="query",
+        already_nested=False,
+        candidates=scores,
+        left_out=maker.left_out,
+        paired=PairedReport(len(new), new.shape[1], kept),
+        profile=Profile.of(old.held_out.rows, made[winner.candidate].sides.corpus, dims[-1], None, old.queries),
+    )
+    config = _described(winner.candidate, pairs, settings, seed)
+    scales, cells = Int8Codec.fit(y).scales, Cells.fit(y)
+    return Adaptor(sides.corpus, dims, sides.own_query, config, measured.to_json(), scales, cells), measured
+
+
+def _judge(pairs: Pairs, dims: tuple[int, ...]) -> tuple[Sides, GradedJudge]:
+    """The new model's own map, and the judge that asks with held-out new vectors what it finds at full width."""
+    itself = closed_forms.tempered_svd(pairs.new_train)
+    asked, rows = (normalise(itself.corpus(x)) for x in (pairs.new_held_out, pairs.new_train))
+    expected = nearest(asked, rows, min(NEIGHBOURS, len(rows)))
+    grades = grades_of(np.einsum("hd,hkd->hk", asked, rows[expected]))
+    return itself, GradedJudge(pairs.new_held_out, "query", expected, dims, grades)
+
+
+def _require_kept(kept: ByDim, least: float) -> None:
+    short = {dim: share for dim, share in kept.items() if share < least}
+    if short:
+        said = ", ".join(f"{share:.3f} at {dim}" for dim, share in short.items())
+        raise AdaptorError(
+            f"the old model's vectors keep too little of what the new model's own find: {said}, under "
+            f"fit.paired.least={least}; give more pairs, take {', '.join(map(str, short))} out of dims, set "
+            "fit.paired.least lower, or embed the rows again"
+        )
+
+
+def _described(winner: str, pairs: Pairs, settings: FitSettings, seed: int) -> dict[str, Any]:
+    """What the artifact says of its fit, and what counts towards its fingerprint: the table's name does not."""
+    queries = pairs.old.queries
+    said = asdict(replace(settings, paired=None))
+    return {
+        "candidate": winner,
+        "paired": {"pairs": len(pairs.new), "query_width": pairs.new.shape[1]},
+        "supervised": 0.0,
+        "seed": seed,
+        "settings": said,
+        "rows": len(pairs.new),
+        "queries": 0 if queries is None else len(queries),
+        "judged_queries": 0,
+    }
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A candidate's maps, the ridge it was made with, and the step its training stopped at."""
+
+    sides: Sides
+    ridge: float
+    step: int | None = None
+
+
+class _Maker:
+    """Makes the candidates: `regression`, `reduced_rank` and, from the better one of them, `trained`."""
+
+    def __init__(
+        self,
+        pairs: Pairs,
+        dims: tuple[int, ...],
+        settings: FitSettings,
+        seed: int,
+        workers: Workers | None,
+        report: Callable[[str], None],
+    ) -> None:
+        self._pairs, self._dims, self._settings, self._seed, self._report = pairs, dims, settings, seed, report
+        self._workers = workers or this_process()
+        self.left_out: dict[str, str] = {}
+
+    def contest(self, judge: GradedJudge) -> tuple[list[Score], dict[str, _Candidate]]:
+        """Every candidate from the rows to learn from, each with the ridge that held-out rows like best."""
+        scores: list[Score] = []
+        made: dict[str, _Candidate] = {}
+        train, queries = self._pairs.old.train, self._pairs.old.queries
+        started = time.perf_counter()
+
+        def add(name: str, candidate: _Candidate) -> None:
+            figures = {judge.metric: judge.kept(candidate.sides, train.rows)}
+            agreement = geometric_mean(figures[judge.metric])
+            scores.append(Score(name, figures, agreement, time.perf_counter() - started))
+            made[name] = candidate
+            self._report(f"{name}: agreement {agreement:.4f} on held-out rows")
+
+        for name, form in FORMS.items():
+            tried = [_Candidate(form(train.rows, self._pairs.new_train, ridge, queries), ridge) for ridge in RIDGES]
+            add(name, max(tried, key=lambda one: geometric_mean(judge.kept(one.sides, train.rows))))
+            started = time.perf_counter()
+        if reason := self._refuses(len(train.rows)):
+            self.left_out["trained"] = reason
+            return scores, made
+        best = made[max(scores, key=lambda score: score.agreement).candidate]
+        sides, step = self._train(best.sides, train, self._pairs.new_train, judge, None)
+        add("trained", replace(best, sides=sides, step=step))
+        return scores, made
+
+    def again(self, name: str, made: dict[str, _Candidate]) -> Sides:
+        """The candidate from all rows, with the same ridge and, where it is trained, to the same step."""
+        before, whole = made[name], self._pairs.old.whole
+        form = name
+        if name == "trained":
+            form = next(key for key, one in made.items() if key != name and one.ridge == before.ridge)
+        start = FORMS[form](whole.rows, self._pairs.new, before.ridge, self._pairs.old.queries)
+        return self._train(start, whole, self._pairs.new, None, before.step)[0] if before.step else start
+
+    def _refuses(self, rows: int) -> str | None:
+        """Why no map is trained, in half a sentence."""
+        width = self._pairs.old.whole.rows.shape[1]
+        if "trained" not in self._settings.to_compete:
+            return "fit.candidates or fit.effort leave it out"
+        if rows < LEAST_ROWS_PER_DIMENSION * width:
+            return f"{rows} pairs are too few for an MLP on {width} numbers"
+        return None
+
+    def _train(
+        self, start: Sides, fold: Fold, new: Float32, judge: GradedJudge | None, stop_at: int | None
+    ) -> tuple[Sides, int]:
+        from adaptor.training.loop import Schedule
+        from adaptor.training.objectives.pairs import MakePairObjective
+
+        training: Training = replace(self._settings.training, learning_rate=LEARNING_RATE)
+        make = MakePairObjective(start, new, self._dims, training)
+        maker = Maker(fold, None, self._dims, self._settings, self._seed, self._workers, report=self._report)
+        trained = maker.run(make, Schedule.of(training), judge, stop_at)
+        return trained.sides, trained.step
+
+
+def regression(old: Float32, new: Float32, ridge: float, queries: Float32 | None) -> Sides:
+    """The best linear guess of each number of the new model's tempered SVD from `old (n, D)`; `new (n, E)`.
+
+    Queries go through that SVD. It is the plain alternative, and knows nothing of `queries`.
+    """
+    own = closed_forms.tempered_svd(new)
+    width = min(old.shape[1], new.shape[1])
+    x, target = normalise(old).astype(np.float64), normalise(own.corpus(new))[:, :width].astype(np.float64)
+    means = x.mean(axis=0), target.mean(axis=0)
+    x -= means[0]
+    moment = x.T @ x / len(x)
+    weight = np.linalg.solve(_ridged(moment, ridge), x.T @ (target - means[1]) / len(x))
+    bias = means[1] - means[0] @ weight
+    query = Map(np.ascontiguousarray(own.corpus.weight[:, :width]))
+    return Sides(Map(np.ascontiguousarray(weight, np.float32), bias.astype(np.float32)), query)
+
+
+def reduced_rank(old: Float32, new: Float32, ridge: float, queries: Float32 | None) -> Sides:
+    """The best rank-m guess, for every m at once, of what the new model's queries think of its rows, from the old ones.
+
+    With `M` the ridge regression from old to new, Co the old moment and Cq that of the queries, drawn toward the new
+    rows' moment: `U s V' = svd(Cq^1/2 M' Co^1/2)`, corpus map `Co^-1/2 V s^1/2`, query map `Cq^-1/2 U s^1/2`: reduced-
+    rank regression, weighed by queries. `old (n, D)`, `new (n, E)`, `queries (q, E)`.
+    """
+    x, target = normalise(old).astype(np.float64), normalise(new).astype(np.float64)
+    damped = closed_forms.tempered_svd(new).corpus.weight.astype(np.float64)
+    target = target @ damped @ damped.T  # what rows are to queries, once their hubs are damped
+    moment = _ridged(x.T @ x / len(x), ridge)
+    asked = moment_of(new)
+    if queries is not None and len(queries):
+        share = len(queries) / (len(queries) + closed_forms.MOMENT_PRIOR)
+        asked = share * moment_of(queries) + (1 - share) * asked
+    width = min(old.shape[1], new.shape[1])
+    root, inverse = power(asked, 0.5), power(moment, -0.5)
+    u, s, vt = np.linalg.svd(root @ (target.T @ x / len(x)) @ inverse, full_matrices=False)
+    signs = signs_of(vt.T)
+    corpus = inverse @ vt.T * signs * s**0.5
+    query = power(asked, -0.5) @ u * signs * s**0.5
+    return Sides(*(Map(np.ascontiguousarray(side[:, :width], np.float32)) for side in (corpus, query)))
+
+
+FORMS = {"regression": regression, "reduced_rank": reduced_rank}
+
+
+def _ridged(moment: np.ndarray, ridge: float) -> np.ndarray:
+    return moment + ridge * np.trace(moment) / len(moment) * np.eye(len(moment))
