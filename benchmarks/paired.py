@@ -29,7 +29,8 @@ def wordllama(texts: list[str]) -> Float32:
     from tokenizers import Tokenizer
 
     package = importlib.util.find_spec("wordllama")
-    assert package is not None and package.origin is not None
+    assert package is not None
+    assert package.origin is not None
     root = Path(package.origin).parent
     tokens = Tokenizer.from_file(str(root / "tokenizers" / "l2_supercat_tokenizer_config.json"))
     (vectors,) = load_file(root / "weights" / "l2_supercat_256.safetensors").values()
@@ -48,7 +49,8 @@ def texts_of(name: str) -> tuple[list[str], list[str]]:
 def main() -> None:
     """A line for each collection, old model, log and dim."""
     print(
-        "| collection | old model | queries of a log | dim | paired | the newer model's own | share |\n|---|---|---|---|---|---|---|"
+        "| collection | old model | queries of a log | dim | paired | the newer model's own | share |\n"
+        "|---|---|---|---|---|---|---|"
     )
     for name in data_sets.names():
         fold = data_sets.load(name)[0]

@@ -20,9 +20,9 @@ from adaptor.fitting.closed_forms import query_aware_svd, tempered_svd
 from adaptor.fitting.settings import FitSettings
 from adaptor.layout import Nested, nested_columns, usual_lengths
 from adaptor.metrics import nearest, overlap
-from adaptor.spark import adapt_udf, apply_table, decoders, evaluate_table, fit_table
+from adaptor.spark import adapt_udf, apply_table, decoders, evaluate_table, fit_table, register_scores
 from adaptor.spark.tables import TableRef
-from adaptor.vectors import normalise
+from adaptor.vectors import normalise, prefix
 from benchmarks import data_sets
 
 
@@ -257,6 +257,28 @@ def test_codes_are_decoded_in_sql(lake):
         expected = fitted.codec("bits", length).decode(codes)
         np.testing.assert_allclose(np.array([row[name] for row in decoded]), expected, atol=0.2)
         assert np.abs(np.array([row[name] for row in decoded]) - expected).mean() < 1e-3
+
+
+def test_codes_are_scored_in_sql_by_queries_as_they_come(lake):
+    spark, config = lake
+    fitted, x = Adaptor.load(config.artifact.folder), clustered(800)
+    assert register_scores(spark, fitted, "bits", [2, 4]) == ["score_bits_2", "score_bits_4"]
+    codes = fitted.encode_code(x[:20], length=4)
+    rows = [(number, bytearray(code), x[30 + number % 2].tolist()) for number, code in enumerate(codes)]
+    rows += [(20, None, x[30].tolist()), (21, bytearray(codes[0]), None)]
+    spark.createDataFrame(rows, "id int, code binary, query array<float>").createOrReplaceTempView("asked")
+    scored = spark.sql(
+        "SELECT score_bits_2(code, query) AS short, score_bits_4(code, query) AS long FROM asked ORDER BY id"
+    )
+    got = [row.asDict() for row in scored.collect()]
+    assert got[20:] == [{"short": None, "long": None}] * 2
+    for name, length in (("short", 2), ("long", 4)):
+        codec = fitted.codec("bits", length)
+        queries = prefix(fitted.map("query")(x[30:32]), codec.width)
+        expected = codec.score(queries, codes)[np.arange(20) % 2, np.arange(20)]
+        np.testing.assert_allclose([row[name] for row in got[:20]], expected, atol=1e-5)
+    with pytest.raises(Exception, match="32 is expected"):
+        spark.sql("SELECT score_bits_2(code, array(1f, 2f)) FROM asked").collect()
 
 
 def test_lengths_that_are_none_are_a_mistake_of_the_config(tmp_path):

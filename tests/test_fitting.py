@@ -55,7 +55,7 @@ def test_the_same_fit_has_the_same_fingerprint(fitted):
 def test_every_candidate_is_scored(fitted):
     scores = {score["candidate"]: score["figures"] for score in fitted.metrics["candidates"]}
     assert set(scores) | set(fitted.metrics["left_out"]) == set(FAST.candidates)
-    assert set(fitted.metrics["left_out"]) == {"query_aware_svd"}
+    assert set(fitted.metrics["left_out"]) == {"query_aware_svd", "query_aware_tempered", "query_aware_trained"}
     agreements = {score["candidate"]: score["agreement"] for score in fitted.metrics["candidates"]}
     assert agreements[fitted.config["candidate"]] == max(agreements.values())
     for figures in scores.values():

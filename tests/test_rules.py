@@ -1,5 +1,7 @@
 """Rules in words: what they can say, what is no rule, and when one holds."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from measurements import FULL, QUERIES, measurement, with_a_bad_stratum
@@ -54,6 +56,25 @@ def test_what_a_rule_can_say(text, expected):
 def test_what_is_no_rule(text, message):
     with pytest.raises(AdaptorError, match=message):
         rule(text)
+
+
+def test_a_rule_may_be_about_a_code_of_some_bytes():
+    read = rule("retention@48 bytes >= 0.95")  # 48 is none of the dims
+    assert (read.figure, read.dim, read.of_code) == ("retention", 48, True)
+    one = measurement(KEPT)
+    with pytest.raises(
+        AdaptorError, match=r"no code of 48 bytes was measured on hand \(evaluate.encodings leaves bits"
+    ):
+        judge_rule(read, one)
+    kept = one.values[Variant("adaptor", 16)]
+    coded = replace(one, values={**one.values, Variant("adaptor", 24, "bits"): kept})
+    with pytest.raises(AdaptorError, match=r"no code of 48 bytes was measured on hand \(there are 24\)"):
+        judge_rule(read, coded)
+    verdict = judge_rule(rule("ndcg@10 drop against original at 24 bytes <= 0.05"), coded)
+    assert (verdict.holds, verdict.variant.encoding) == (True, "bits")
+    assert verdict.sentence.endswith("at 24 bytes on hand")
+    with pytest.raises(AdaptorError, match="SVD has no codes"):
+        rule("ndcg@10 drop against svd at 24 bytes <= 0")
 
 
 def test_a_rule_without_a_dim_is_about_the_worst():

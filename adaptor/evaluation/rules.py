@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adaptor.errors import AdaptorError
-from adaptor.evaluation.measurement import SVD, TAIL, Measurement, Variant
+from adaptor.evaluation.measurement import ADAPTOR, SVD, TAIL, Measurement, Variant
 from adaptor.evaluation.statistics import Statistic, Values, interval, resampled
 
 RETENTION, WORST_STRATUM, TAIL_SCOPE = "retention", "worst stratum", "5th percentile"
@@ -20,11 +20,13 @@ EXAMPLES = (
     "worst stratum retention@64 >= 0.9",
     "5th percentile neighbours@10 at 64 >= 0.4",
     "ndcg@10 drop against run before <= 0.01",
+    "retention@48 bytes >= 0.95",
 )
 RULE = re.compile(
     r"(?P<scope>worst stratum |5th percentile )?"
-    r"(?P<figure>retention|\S+?)(?:(?: at |(?<=retention)@)(?P<dim>\d+))?"
-    r"(?: drop against (?P<against>svd|original|current|run (?P<run>\S+?))(?: at (?P<dim_after>\d+))?)?"
+    r"(?P<figure>retention|\S+?)(?:(?: at |(?<=retention)@)(?P<dim>\d+)(?P<bytes> bytes)?)?"
+    r"(?: drop against (?P<against>svd|original|current|run (?P<run>\S+?))"
+    r"(?: at (?P<dim_after>\d+)(?P<bytes_after> bytes)?)?)?"
     r" ?(?P<order>>=|<=) ?(?P<bound>-?\d+(?:\.\d+)?)",
     re.IGNORECASE,
 )
@@ -42,6 +44,7 @@ class Rule:
     run: str | None  # the name of the reference
     at_least: bool
     bound: float
+    of_code: bool = False  # the dim is the length of a code in bytes
 
     def holds(self, value: float) -> bool:
         """Whether a value keeps to the bound; NaN does not."""
@@ -77,12 +80,16 @@ class Verdict:
     def sentence(self) -> str:
         """The rule, the figure and its interval in words."""
         if np.isnan(self.value):
-            return f"{self.rule.text}: fails on {self.data_set}, nothing was measured at {self.variant.dim}"
+            return f"{self.rule.text}: fails on {self.data_set}, nothing was measured at {self._size}"
         holds = f"{'holds' if self.holds else 'fails'}{'' if self.is_certain else ', but its interval holds the bound'}"
         return (
             f"{self.rule.text}: {holds}; {self.value:.4f} [{self.low:.4f}, {self.high:.4f}] "
-            f"at {self.variant.dim} on {self.data_set}"
+            f"at {self._size} on {self.data_set}"
         )
+
+    @property
+    def _size(self) -> str:
+        return f"{self.variant.dim} bytes" if self.variant.encoding == "bits" else str(self.variant.dim)
 
 
 def parse_rules(texts: Sequence[str], metrics: Sequence[str], dims: Sequence[int]) -> tuple[Rule, ...]:
@@ -103,9 +110,12 @@ def _parse(text: str, metrics: Sequence[str], dims: Sequence[int]) -> Rule:
             f"rule {text!r}: {match['figure']} is not measured{hint} (there are {', '.join(known.values())})"
         )
     dim = match["dim"] or match["dim_after"]
-    if dim is not None and int(dim) not in dims:
+    of_code = bool(match["bytes"] or match["bytes_after"])
+    if dim is not None and not of_code and int(dim) not in dims:
         raise AdaptorError(f"rule {text!r}: dim {dim} is none of dims {list(dims)}")
     against = match["against"].split()[0].lower() if match["against"] else None
+    if of_code and against == "svd":
+        raise AdaptorError(f"rule {text!r}: SVD has no codes; let it be against original, current or a run")
     return Rule(
         text=text,
         figure=known[figure],
@@ -115,6 +125,7 @@ def _parse(text: str, metrics: Sequence[str], dims: Sequence[int]) -> Rule:
         run=match["run"],
         at_least=match["order"] == ">=",
         bound=float(match["bound"]),
+        of_code=of_code,
     )
 
 
@@ -123,10 +134,27 @@ def judge_rule(rule: Rule, measurement: Measurement, other: Measurement | None =
 
     `other` is the measurement of the same data set that `drop against run` or `current` compares with.
     """
-    dims = measurement.dims if rule.dim is None else (rule.dim,)
-    verdicts = [judge_variant(rule, measurement, measurement.shipped(dim), other)[0] for dim in dims]
+    verdicts = [judge_variant(rule, measurement, variant, other)[0] for variant in _judged(rule, measurement)]
     sign = 1 if rule.at_least else -1
     return min(verdicts, key=lambda verdict: (not np.isnan(verdict.value), sign * verdict.value))
+
+
+def _judged(rule: Rule, measurement: Measurement) -> list[Variant]:
+    """What a rule speaks of: a code of some length, or prefixes of what ships."""
+    if not rule.of_code:
+        return [measurement.shipped(dim) for dim in (measurement.dims if rule.dim is None else (rule.dim,))]
+    assert rule.dim is not None
+    code = Variant(ADAPTOR, rule.dim, "bits")
+    if code not in measurement.values:
+        lengths = sorted(
+            v.dim for v in measurement.values if (v.candidate, v.encoding, v.shortlist) == (ADAPTOR, "bits", 0)
+        )
+        there = f"there are {', '.join(map(str, lengths))}" if lengths else "evaluate.encodings leaves bits out"
+        raise AdaptorError(
+            f"rule {rule.text!r}: no code of {rule.dim} bytes was measured on {measurement.data_set} ({there}); "
+            "name one of them, or set bytes"
+        )
+    return [code]
 
 
 def judge_variant(
@@ -157,7 +185,7 @@ def statistic_of(
     elif rule.against is not None:
         assert other is not None
         mine, theirs = _common(measurement, other)
-        before = other.of(other.shipped(variant.dim), metric)[theirs]
+        before = other.of(variant if rule.of_code else other.shipped(variant.dim), metric)[theirs]
     values = measurement.of(variant, metric)[mine]
     full = measurement.of(measurement.full, metric)[mine] if rule.figure == RETENTION else None
     strata = _strata(rule, measurement, mine)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from adaptor.training.workers import Workers
 
 LEAST_LOG = 250  # queries under which a fifth is too few to choose candidates by
+QUERY_AWARE: tuple[CandidateName, ...] = ("query_aware_svd", "query_aware_tempered", "query_aware_trained")
 LEAST_IN_TRIALS = 20  # the same within a search for settings, which only ranks trainings
 LEAST_ROWS_PER_DIMENSION = 2  # rows for each number of the width, under which no MLP is trained
 LONG = 2000  # rows of a matrix whose eigenvectors take longer than anybody waits without a word
@@ -77,11 +78,11 @@ class Maker:
     def refuses(self, name: CandidateName) -> str | None:
         """Why this candidate can't be made from this sample, in half a sentence."""
         rows, width = self.fold.rows.shape
-        if name in ("tempered_svd", "query_aware_svd") and self.settings.keep == "neighbours":
+        if name in ("tempered_svd", *QUERY_AWARE) and self.settings.keep == "neighbours":
             return "it corrects hubs, and fit.keep=neighbours asks for the neighbours as they are"
-        if name == "query_aware_svd" and self.queries is None:
+        if name in QUERY_AWARE and self.queries is None:
             return f"there is no log of at least {LEAST_LOG} queries; fewer move whatever wins"
-        on_rows = name == "paper" or (name == "trained" and self.queries is None)
+        on_rows = name in ("paper", "query_aware_trained") or (name == "trained" and self.queries is None)
         if on_rows and self.must_be_linear:
             return "it has an MLP, and judgments change a linear map"
         if on_rows and name != "paper" and rows < LEAST_ROWS_PER_DIMENSION * width:
@@ -93,6 +94,9 @@ class Maker:
         judge, nested = standard.judge, standard.nested
         if name == "paper":
             return self._train_on_corpus(PAPER, nested, judge)
+        if name == "query_aware_trained":
+            trained = self._train_on_corpus(self.settings.training, nested, judge)
+            return replace(trained, sides=self.moved(trained.sides, nested))
         if name == "trained" and self.queries is None:
             return self._train_on_corpus(self.settings.training, nested, judge)
         if name == "trained":
@@ -112,7 +116,8 @@ class Maker:
                 return self._start_for_queries(kind, nested)
             return self._train_on_queries(kind, nested, None, before.step).sides
         training = PAPER if name == "paper" else self.settings.training
-        return self._train_on_corpus(training, nested, None, before.step).sides
+        sides = self._train_on_corpus(training, nested, None, before.step).sides
+        return self.moved(sides, nested) if name == "query_aware_trained" else sides
 
     def moved(self, sides: Sides, nested: bool) -> Sides:
         """A map of the corpus alone, moved by the queries; as it is where the embedder's own order is to stay."""
@@ -153,6 +158,9 @@ class Maker:
             assert self.queries is not None
             self._say_if_long(name, len(self.fold.rows) + len(self.queries))
             return closed_forms.query_aware_svd(self.fold.rows, self.queries)
+        if name == "query_aware_tempered":
+            assert self.queries is not None
+            return closed_forms.query_aware(self.closed("tempered_svd").corpus, self.fold.rows, self.queries)
         if name != "truncation":
             self._say_if_long(name, len(self.fold.rows))
         return getattr(closed_forms, name)(self.fold.rows)
@@ -199,7 +207,7 @@ class Maker:
         assert self.queries is not None
         if nested:
             return self.closed("truncation")
-        return self.closed("tempered_svd" if kind == "one" else "query_aware_svd")
+        return self.closed("tempered_svd" if kind == "one" else "query_aware_tempered")
 
     def _train_on_queries(self, kind: str, nested: bool, judge: Judge | None, stop_at: int | None = None) -> Trained:
         from adaptor.training.objectives.query_log import MakeQueryLogObjective

@@ -278,7 +278,7 @@ def choose_standard(sample: Sample, maker: Maker, held_queries: Float32 | None) 
     nested = kept(plain) >= kept(rotated)
     if maker.settings.keep == "neighbours":
         return Standard(original, nested)
-    corrected = maker.closed("tempered_svd" if maker.queries is None else "query_aware_svd")
+    corrected = maker.closed("tempered_svd" if maker.queries is None else "query_aware_tempered")
     reference = plain if nested else corrected
     return Standard(GradedJudge.of(reference, rows, side, corpus, maker.dims), nested, original)  # type: ignore[arg-type]
 

@@ -17,8 +17,18 @@ Keep = Literal["retrieval", "neighbours"]
 Effort = Literal["quick", "normal", "best"]
 LEAST_KEPT = 0.8  # of what a new model's own vectors find, under which a paired fit publishes nothing
 LONGER = 6  # times as many steps `best` trains
-CandidateName = Literal["truncation", "pca", "svd", "tempered_svd", "query_aware_svd", "paper", "trained"]
-TRAINED: tuple[CandidateName, ...] = ("paper", "trained")
+CandidateName = Literal[
+    "truncation",
+    "pca",
+    "svd",
+    "tempered_svd",
+    "query_aware_svd",
+    "query_aware_tempered",
+    "paper",
+    "trained",
+    "query_aware_trained",
+]
+TRAINED: tuple[CandidateName, ...] = ("paper", "trained", "query_aware_trained")
 
 
 @dataclass(frozen=True)
@@ -139,7 +149,9 @@ class FitSettings:
         "svd",
         "tempered_svd",
         "query_aware_svd",
+        "query_aware_tempered",
         "trained",
+        "query_aware_trained",
     )
     training: Training = Training()
     query_training: QueryTraining = QueryTraining()

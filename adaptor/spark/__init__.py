@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from adaptor.spark.decoders import prefix_sql, register_decoders
     from adaptor.spark.evaluate import evaluate_table
     from adaptor.spark.fit import fit_table
+    from adaptor.spark.scores import register_scores
     from adaptor.spark.search import exact_search
     from adaptor.spark.session import open_session
     from adaptor.spark.udf import adapt_udf
@@ -21,6 +22,7 @@ __all__ = [
     "open_session",
     "prefix_sql",
     "register_decoders",
+    "register_scores",
 ]
 
 HOMES = {
@@ -32,6 +34,7 @@ HOMES = {
     "open_session": "adaptor.spark.session",
     "prefix_sql": "adaptor.spark.decoders",
     "register_decoders": "adaptor.spark.decoders",
+    "register_scores": "adaptor.spark.scores",
 }
 
 
