@@ -16,6 +16,7 @@ from adaptor.console.progress import ConsoleProgress
 from adaptor.spark import progress as module
 from adaptor.spark.progress import Progress, Tasks
 from adaptor.spark.session import tasks_at_work
+from adaptor.training.workers import Step
 
 ROOT = Path(__file__).parents[1]
 
@@ -74,7 +75,7 @@ def test_steps_of_training(clock):
     lines = []
     progress = Progress(lines.append)
     for step in range(1, 31):
-        progress.step(step, 300)
+        progress.step(Step(step, 300))
         clock[0] += 1
     assert lines == [
         "... 11 of 300 steps (4%), 1 steps/s, 263 s left",

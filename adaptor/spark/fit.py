@@ -28,10 +28,8 @@ from adaptor.spark.sampling import Materialised, materialise
 from adaptor.spark.session import Clock
 from adaptor.spark.tables import TableRef, require_columns, require_embeddings, require_rows
 from adaptor.spark.trials import as_tasks
+from adaptor.spark.workers import checkpoints_of, open_workers
 from adaptor.storage import require_writable_folder
-from adaptor.training.workers import Workers
-from adaptor.training.workers.horovod import HorovodWorkers
-from adaptor.training.workers.local import LocalWorkers
 from adaptor.vectors import check_dims
 
 FEW_ROWS = 100  # tell the width
@@ -71,10 +69,8 @@ def _fit(spark: SparkSession, source: TableRef, config: Config, report: Progress
     require_columns(df, [config.source.id, config.source.embedding, *([stratum] if stratum else [])], source)
     require_embeddings(df, config.source.embedding, source)
     rows = require_rows(df, config.source.where, source)
-    workers: Workers = LocalWorkers(report.step)
-    if config.workers.kind == "horovod":
-        workers = HorovodWorkers(spark, config.workers.processes)
-
+    workers = open_workers(spark, config.workers, config.sample.folder, report)
+    checkpoints = checkpoints_of(config.workers, config.sample.folder)
     require_dims(rows, config.source.embedding, config.dims, source)
     report(f"sampling {config.sample.rows:,} rows, or all, of {source}")
     judged = _judged_documents(spark, config.query_log)
@@ -87,15 +83,20 @@ def _fit(spark: SparkSession, source: TableRef, config: Config, report: Progress
         dims = check_dims(config.dims, whole.rows.shape[1])
         learnt = learn_from(spark, config.query_log, sample, whole)
         trials = partial(as_tasks, spark)
-        adaptor, measured = fit_sample(learnt, dims, config.fit, config.sample.seed, workers, report, trials)
+        adaptor, measured = fit_sample(
+            learnt, dims, config.fit, config.sample.seed, workers, report, trials, checkpoints
+        )
     finally:
         sample.delete()
     started_at = clock.started_at.isoformat(timespec="seconds")
     origin = Origin(source.where, source.version, stratum, dict(sample.bad_rows), started_at)
-    measured = replace(measured, origin=origin)
+    training = measured.training and replace(measured.training, workers=config.workers.model_dump())
+    measured = replace(measured, origin=origin, training=training)
     adaptor = replace(adaptor, metrics=measured.to_json())
     versions = Versions(config.artifact.folder)
     path = versions.add(adaptor, model_card(adaptor, measured), promote=config.artifact.promote == "always")
+    if checkpoints:
+        checkpoints.delete()
     if measured.profile is not None:
         bad, good = sum(sample.bad_rows.values()), len(whole.rows)
         profile = replace(measured.profile, bad_share=bad / (bad + good), sampled=bad + good)
