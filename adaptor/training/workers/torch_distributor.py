@@ -15,6 +15,7 @@ import re
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
@@ -63,17 +64,23 @@ class TorchCollective:
         self._distributed = distributed
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         distributed.init_process_group(backend, store=PrefixStore("group", store), rank=rank, world_size=size)
+        # Gloo's threads let go of a tensor a moment after its sum is there. If they are the last to hold it they need
+        # Python's lock for that, which whoever ends the group holds while it waits for them: both would wait for ever.
+        self._held: deque[Tensor] = deque(maxlen=4)  # more than it has threads
+        self.mean_(torch.zeros(1))  # only who is connected notices that another one ends: nobody begins before all are
 
     def mean_(self, tensor: Tensor) -> None:
         """Replace `tensor`, in place, by its mean over all workers."""
+        self._held.append(tensor)
         with _together():
             self._distributed.all_reduce(tensor)
         tensor /= self.size
 
     def broadcast_(self, module: nn.Module) -> None:
         """Give every worker the parameters of rank 0, in place."""
-        with _together():
-            for value in module.state_dict().values():
+        for value in module.state_dict().values():
+            self._held.append(value)
+            with _together():
                 self._distributed.broadcast(value, 0)
 
     def advance(self, step: Step) -> None:
@@ -138,10 +145,12 @@ def outcomes(fn: Callable[[Collective], T], threads: int, gpus: bool, interface:
         os.environ["GLOO_SOCKET_IFNAME"] = interface  # a machine's name may lead to another one
     store, rank, size = next(rendezvous("env://"))
     outcome: T | Failure
+    collective = None
     try:
         if gpus:
             require_gpu(f"the machine of training worker {rank}")
-        outcome = fn(TorchCollective(store, rank, size, threads))
+        collective = TorchCollective(store, rank, size, threads)
+        outcome = fn(collective)
     except Exception as error:
         outcome = Failure.of(error, rank, follows=isinstance(error, OthersEndedError))
     finally:
