@@ -137,7 +137,7 @@ def test_as_tasks_of_spark_they_do_the_same(spark, tmp_path, monkeypatch, capfd)
         collective.mean_(torch.zeros(3))
 
     assert workers.run(work) == [(0, 0.5), (1, 0.5)]
-    with pytest.raises(AdaptorError, match="^one sentence$"):
+    with pytest.raises(AdaptorError, match=r"^one sentence"):
         workers.run(fail)
     with pytest.raises(WorkerDied, match=r"exit code 137"):
         workers.run(die)
@@ -178,14 +178,14 @@ TorchWorkers(open_session("killed"), 2).run(wait)
 def test_a_gpu_for_each_worker_is_asked_for_and_there_is_none(spark):
     if torch.cuda.is_available():
         pytest.skip("there is a GPU here")
-    with pytest.raises(AdaptorError, match="workers.gpus asks for a GPU for each worker, and torch sees none on the"):
+    with pytest.raises(AdaptorError, match=r"workers.gpus asks for a GPU for each worker, and torch sees none on the"):
         TorchWorkers(spark, 2, gpus=True).run(lambda collective: None)
-    with pytest.raises(AdaptorError, match="torch sees none on this machine"):
+    with pytest.raises(AdaptorError, match=r"torch sees none on this machine"):
         LocalWorkers(gpus=True)
 
 
 def test_executors_that_come_and_go(spark, monkeypatch):
     monkeypatch.setattr(module, "has_dynamic_allocation", lambda context: True)
     monkeypatch.setattr(module, "is_local", lambda context: False)
-    with pytest.raises(AdaptorError, match="set spark.dynamicAllocation.enabled=false, or workers.kind=horovod"):
+    with pytest.raises(AdaptorError, match=r"set spark.dynamicAllocation.enabled=false, or workers.kind=horovod"):
         TorchWorkers(spark, 2)

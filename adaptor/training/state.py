@@ -102,7 +102,7 @@ def course_to_tensors(course: Course) -> dict[str, Tensor]:
     sides = {"corpus": course.best.corpus}
     sides |= {} if course.best.own_query is None else {"query": course.best.own_query}
     return {
-        f"best.{side}.{name}": torch.from_numpy(value)
+        f"best.{side}.{name}": torch.tensor(value)  # a copy: it may share the memory of the module
         for side, side_map in sides.items()
         for name, value in side_map.tensors().items()
     }

@@ -178,7 +178,8 @@ def _explained(message: str, spark_errors: Sequence[BaseException]) -> AdaptorEr
     """What it means when Horovod could not even collect results."""
     ended = re.search(r"Exit code: (-?\d+)", message)
     if ended:
-        return WorkerDied.by(ended[1])
+        died = WorkerDied.by(ended[1])
+        return died if not 0 <= int(ended[1]) <= 128 else AdaptorError(str(died))  # it ended by itself: it would again
     if "Timed out" in message:
         return AdaptorError(
             f"the training workers did not start within {START_SECONDS} s: other jobs may hold the task slots; "
