@@ -223,3 +223,28 @@ def test_a_fit_that_was_killed_goes_on_when_it_is_started_again_and_leaves_nothi
     run = record["runs"][0]
     assert [point["step"] for point in run["curve"]] == [0, 4, 8, 12]
     assert run["score"] == max(point["score"] for point in run["curve"])
+
+
+def test_a_fit_on_torch_distributor_is_that_of_one_process(spark, config, tmp_path):
+    table = save_delta(embeddings_frame(spark, clustered(300)), tmp_path / "docs")
+    training = {"steps": 8, "evaluate_every": 4, "batches_per_step": 2}
+    fit = {"candidates": ["trained"], "training": training}
+    torch_workers = {"kind": "torch", "processes": 2}
+    alone = fit_table(spark, config(table, fit=fit, artifact=str(tmp_path / "alone")), print)
+    both = fit_table(spark, config(table, fit=fit, workers=torch_workers), print)
+    agreement = [fitted.report.candidates[0].agreement for fitted in (alone, both)]
+    assert agreement[1] == pytest.approx(agreement[0], abs=0.005)
+    assert both.report.training.runs[0].workers == 2
+    assert list((tmp_path / "sample").iterdir()) == []
+
+
+def test_a_larger_step_may_learn_faster():
+    scaled = replace(Schedule.of(TRAINING), scale_learning_rate=True)
+    assert Schedule.of(TRAINING).rate(4) == TRAINING.learning_rate
+    assert scaled.rate(4) == 2 * TRAINING.learning_rate
+    (plain,), (faster,) = (
+        LocalWorkers().run(partial(job(MAKE, None).func, *job(MAKE, None).args[:3], schedule, 0, 4))
+        for schedule in (Schedule.of(TRAINING), scaled)
+    )
+    moved = [np.abs(trained.sides.corpus.residual.out).mean() for trained in (plain, faster)]
+    assert moved[1] > 1.2 * moved[0]
