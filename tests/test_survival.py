@@ -225,6 +225,7 @@ def test_a_fit_that_was_killed_goes_on_when_it_is_started_again_and_leaves_nothi
     assert run["score"] == max(point["score"] for point in run["curve"])
 
 
+@pytest.mark.slow
 def test_a_fit_on_torch_distributor_is_that_of_one_process(spark, config, tmp_path):
     table = save_delta(embeddings_frame(spark, clustered(300)), tmp_path / "docs")
     training = {"steps": 8, "evaluate_every": 4, "batches_per_step": 2}

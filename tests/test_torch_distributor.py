@@ -175,13 +175,11 @@ TorchWorkers(open_session("killed"), 2).run(wait)
     assert gone(at_work)
 
 
-def test_a_gpu_for_each_worker_is_asked_for_and_there_is_none(spark):
-    if torch.cuda.is_available():
-        pytest.skip("there is a GPU here")
-    with pytest.raises(AdaptorError, match=r"workers.gpus asks for a GPU for each worker, and torch sees none on the"):
-        TorchWorkers(spark, 2, gpus=True).run(lambda collective: None)
-    with pytest.raises(AdaptorError, match=r"torch sees none on this machine"):
-        LocalWorkers(gpus=True)
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+@pytest.mark.parametrize("where", ["here", pytest.param("workers", marks=pytest.mark.slow)])
+def test_a_gpu_for_each_worker_is_asked_for_and_there_is_none(spark, where):
+    with pytest.raises(AdaptorError, match=r"workers.gpus asks for a GPU for each worker, and torch sees none on th"):
+        (TorchWorkers(spark, 2, gpus=True) if where == "workers" else LocalWorkers(gpus=True)).run(lambda _: None)
 
 
 def test_executors_that_come_and_go(spark, monkeypatch):

@@ -229,6 +229,8 @@ class Maker:
             if not _same(first.sides, other.sides):
                 raise AdaptorError("the workers ended with different maps; check the network, then fit again")
         seconds = time.perf_counter() - started
+        if first.device == "cpu" and not self.trainings:
+            self.report("torch sees no GPU: training runs on CPUs")
         curve = [asdict(point) for point in first.curve]
         self.trainings.append(TrainingRun(name, len(others) + 1, first.device, first.step, first.score, seconds, curve))
         return first

@@ -10,7 +10,7 @@ from pathlib import Path
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "performance.md"
 HEAD = (
-    "# Performance\n\nWritten by `make bench-apply` and `python -m benchmarks.search`, on made data: random numbers, "
+    "# Performance\n\nWritten by `make bench-apply`, `make bench-train` and `python -m benchmarks.search`, on made data: random numbers, "
     "which no codec makes smaller.\n"
 )
 
