@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from pathlib import Path
@@ -88,3 +89,27 @@ def remove_folder(url: str) -> None:
         return
     for file in fs.find(folder):  # `rm` would delete whatever the name fits
         fs.rm_file(file)
+
+
+def read_whole(root: str, name: str) -> bytes | None:
+    """The content of the file `name` below a folder; None where there is none."""
+    fs, folder = open_folder(root)
+    try:
+        return bytes(fs.cat_file(f"{folder}/{name}"))
+    except FileNotFoundError:
+        return None
+
+
+def remove_file(root: str, name: str) -> None:
+    """Delete the file `name` below a folder, if there is one."""
+    fs, folder = open_folder(root)
+    with contextlib.suppress(FileNotFoundError):
+        fs.rm_file(f"{folder}/{name}")
+
+
+def remove_empty_folder(url: str) -> None:
+    """Delete a local folder if nothing lies in it; object stores know no such folders."""
+    fs, folder = open_folder(url)
+    if is_local(fs):
+        with contextlib.suppress(OSError):
+            os.rmdir(folder)

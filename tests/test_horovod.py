@@ -23,8 +23,10 @@ from adaptor.training import losses
 from adaptor.training.batches.petastorm import PetastormBatches
 from adaptor.training.loop import Schedule, train
 from adaptor.training.objectives.neighbourhoods import MakeNeighbourhoodObjective
-from adaptor.training.workers import horovod as module
-from adaptor.training.workers.horovod import Failure, HorovodWorkers, WorkerError, choose_gpu, task_slots
+from adaptor.training.workers.devices import choose_gpu
+from adaptor.training.workers.executors import task_slots
+from adaptor.training.workers.failures import Failure, WorkerError, raise_first
+from adaptor.training.workers.horovod import HorovodWorkers
 from adaptor.training.workers.local import LocalWorkers
 from adaptor.vectors import normalise
 
@@ -131,7 +133,7 @@ def test_the_sentence_of_an_adaptor_error_is_raised_again():
     follows = Failure(0, "HorovodInternalError: shut down", "trace 0", foreseen=False, follows=True)
     cause = Failure(1, "PetastormBatches: 5 rows were written, 4 arrived", "trace 1", foreseen=True, follows=False)
     with pytest.raises(AdaptorError) as error:
-        module._raise_first([follows, cause])
+        raise_first([follows, cause])
     assert str(error.value) == cause.sentence
     assert "trace 1" in error.value.__notes__[0]
 
@@ -145,7 +147,7 @@ def test_too_few_slots(spark):
 
 def test_horovod_is_missing(spark, monkeypatch):
     monkeypatch.setitem(sys.modules, "horovod.torch", None)
-    with pytest.raises(AdaptorError, match=r"run `tools/build_horovod.sh .venv`, or set workers.kind=local") as error:
+    with pytest.raises(AdaptorError, match=r"run `tools/build_horovod.sh .venv`, or set workers.kind=torch") as error:
         HorovodWorkers(spark, 2)
     assert "\n" not in str(error.value)
 

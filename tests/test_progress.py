@@ -16,6 +16,9 @@ from adaptor.console.progress import ConsoleProgress
 from adaptor.spark import progress as module
 from adaptor.spark.progress import Progress, Tasks
 from adaptor.spark.session import tasks_at_work
+from adaptor.training.workers import Step
+from adaptor.training.workers.local import Alone
+from adaptor.training.workers.watching import Watched
 
 ROOT = Path(__file__).parents[1]
 
@@ -74,7 +77,7 @@ def test_steps_of_training(clock):
     lines = []
     progress = Progress(lines.append)
     for step in range(1, 31):
-        progress.step(step, 300)
+        progress.step(Step(step, 300))
         clock[0] += 1
     assert lines == [
         "... 11 of 300 steps (4%), 1 steps/s, 263 s left",
@@ -82,6 +85,40 @@ def test_steps_of_training(clock):
     ]
     progress("another stage, as training has stopped early")
     assert progress.status() == "0 s"
+
+
+def test_what_the_first_worker_says_of_a_step(clock):
+    """A training that goes on at step 100 is as fast as what it does from there on."""
+    progress = Progress(print)
+    progress.step(Step(101, 300, loss=0.5, score=0.25, rows=384))
+    clock[0] += 4
+    progress.step(Step(119, 300, loss=0.12345, score=0.9, rows=384))
+    clock[0] += 6
+    assert progress.status() == "119 of 300 steps (40%), loss 0.1235, held-out 0.9000, 730 rows/s, 95 s left"
+    progress.step(Step(51, 300))  # started again, further back
+    assert progress.status().startswith("51 of 300 steps (17%), ")
+
+
+def test_steps_of_workers_in_other_processes_are_heard_and_leave_nothing(tmp_path):
+    class Elsewhere:
+        size = 1
+
+        def run(self, fn):
+            collective = Alone()
+            fn(collective)  # in another process, of which nobody hears but by the file
+            assert heard.wait(30)
+            return [None]
+
+    heard, steps = threading.Event(), []
+
+    def hear(step):
+        steps.append(step)
+        heard.set()
+
+    step = Step(3, 10, loss=0.5, score=None, rows=64, device="cpu")
+    Watched(Elsewhere(), str(tmp_path / "progress"), hear).run(lambda collective: collective.advance(step))
+    assert steps == [step]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_tasks_at_work(spark):

@@ -63,9 +63,12 @@ class QueryLog(Section):
 class WorkersSettings(Section):
     """Where training runs, and what feeds it."""
 
-    kind: Literal["local", "horovod"] = "local"
+    kind: Literal["local", "horovod", "torch"] = "local"
     processes: Count = 1
     batches: Literal["petastorm", "arrow"] = "petastorm"
+    gpus: bool = False  # whether a worker without a GPU of its own is an error
+    resume: Literal["auto", "never"] = "auto"  # auto: a training that was cut off goes on from its checkpoint
+    restarts: Annotated[int, Field(ge=0)] = 2  # of a training of which a worker was killed
 
 
 class Apply(Section):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
@@ -12,12 +13,14 @@ import numpy as np
 from adaptor.errors import AdaptorError
 from adaptor.fitting import closed_forms
 from adaptor.fitting.judge import Judge, Standard
+from adaptor.fitting.report import TrainingRun
 from adaptor.fitting.sample import Fold, Judgments
 from adaptor.fitting.settings import PAPER, CandidateName, FitSettings, QueryTraining, Training
 from adaptor.maps import Map, Sides
 from adaptor.vectors import Float32
 
 if TYPE_CHECKING:
+    from adaptor.training.checkpoints import Checkpoints
     from adaptor.training.loop import Schedule, Trained
     from adaptor.training.objectives import MakeObjective
     from adaptor.training.workers import Workers
@@ -67,7 +70,9 @@ class Maker:
     workers: Workers
     damping: float | None = None
     report: Callable[[str], None] = say_nothing
+    checkpoints: Checkpoints | None = None  # where trainings keep their state, to go on from
     closed_forms: dict[CandidateName, Sides] = field(default_factory=dict)
+    trainings: list[TrainingRun] = field(default_factory=list)  # those that were run, also by such makers
     must_be_linear: bool = False  # for judgments, which change a linear map
 
     @property
@@ -142,7 +147,7 @@ class Maker:
             make = MakeJudgmentObjective(
                 start, teacher, self.queries, judgments, self.all_dims, query_training, supervision
             )
-            teacher = self.run(make, schedule, None, None).sides
+            teacher = self.run("judgments", make, schedule, None, None).sides
         return teacher
 
     def closed(self, name: CandidateName) -> Sides:
@@ -197,9 +202,9 @@ class Maker:
             trained_sides, step = Sides(start), 0
         else:
             plain = judge and Judge.of(self.closed("truncation"), judge.rows, judge.side, rows, judge.dims)
-            trained = self.run(
-                MakeNeighbourhoodObjective(start, self.dims, training), _schedule(training), plain, stop_at
-            )
+            name = "paper" if training is PAPER else "trained"
+            make = MakeNeighbourhoodObjective(start, self.dims, training)
+            trained = self.run(name, make, _schedule(training), plain, stop_at)
             trained_sides, step = trained.sides, trained.step
         return Candidate(trained_sides if from_identity else self._tempered(trained_sides), step)
 
@@ -215,20 +220,34 @@ class Maker:
         assert self.queries is not None
         training: QueryTraining = replace(self.settings.query_training, sides=kind)  # type: ignore[arg-type]
         make = MakeQueryLogObjective(self._start_for_queries(kind, nested), self.queries, self.all_dims, training)
-        return self.run(make, _schedule(training), judge, stop_at)
+        return self.run(f"trained, maps: {kind}", make, _schedule(training), judge, stop_at)
 
-    def run(self, make: MakeObjective, schedule: Schedule, judge: Judge | None, stop_at: int | None) -> Trained:
+    def run(
+        self, name: str, make: MakeObjective, schedule: Schedule, judge: Judge | None, stop_at: int | None
+    ) -> Trained:
         """Train on the workers; all must bring back the same maps, but for rounding: the first one's are taken."""
         from adaptor.training.loop import train
 
         rows, width = self.fold.rows.shape
         long = ", which takes a while" if width > LONG else ""
         self.report(f"training {stop_at or schedule.steps} steps on {rows} rows of width {width}{long}")
-        job = partial(train, make, self.fold.batches, judge, schedule, self.seed, stop_at)
+        checkpoint = None
+        if self.checkpoints:
+            per_step = schedule.batches(self.workers.size)
+            checkpoint = self.checkpoints.of(self.fold.rows, make, judge, schedule, per_step, self.seed, stop_at)
+            if checkpoint.step:
+                self.report(f"a training that was cut off goes on from its checkpoint of step {checkpoint.step}")
+        started = time.perf_counter()
+        job = partial(train, make, self.fold.batches, judge, schedule, self.seed, stop_at, checkpoint=checkpoint)
         first, *others = self.workers.run(job)
         for other in others:
             if not _same(first.sides, other.sides):
                 raise AdaptorError("the workers ended with different maps; check the network, then fit again")
+        seconds = time.perf_counter() - started
+        if first.device == "cpu" and not self.trainings:
+            self.report("torch sees no GPU: training runs on CPUs")
+        curve = [asdict(point) for point in first.curve]
+        self.trainings.append(TrainingRun(name, len(others) + 1, first.device, first.step, first.score, seconds, curve))
         return first
 
 

@@ -22,7 +22,7 @@ from adaptor.fitting.candidates import LEAST_ROWS_PER_DIMENSION, Maker, say_noth
 from adaptor.fitting.closed_forms import moment_of, power, signs_of
 from adaptor.fitting.judge import NEIGHBOURS, GradedJudge
 from adaptor.fitting.profile import Profile
-from adaptor.fitting.report import ByDim, FitReport, PairedReport, Score
+from adaptor.fitting.report import ByDim, FitReport, PairedReport, Score, TrainingRecord, TrainingRun
 from adaptor.fitting.sample import Fold, Sample, in_memory
 from adaptor.fitting.settings import LEAST_KEPT, FitSettings, Training
 from adaptor.maps import Map, Sides
@@ -30,6 +30,7 @@ from adaptor.metrics import geometric_mean, grades_of, nearest
 from adaptor.vectors import Float32, as_embeddings, check_dims, normalise
 
 if TYPE_CHECKING:
+    from adaptor.training.checkpoints import Checkpoints
     from adaptor.training.workers import Workers
 
 RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # added to the old vectors' moment, in parts of its mean eigenvalue
@@ -83,22 +84,23 @@ def fit_paired(  # noqa: PLR0913 - both models' vectors, and how to fit, by name
     return fit_pairs(Pairs(sample, others[order]), dims, settings, seed, report=report)[0]
 
 
-def fit_pairs(
+def fit_pairs(  # noqa: PLR0913 - what `fit_sample` takes
     pairs: Pairs,
     dims: Sequence[int],
     settings: FitSettings,
     seed: int,
     workers: Workers | None = None,
     report: Callable[[str], None] = say_nothing,
+    checkpoints: Checkpoints | None = None,
 ) -> tuple[Adaptor, FitReport]:
-    """What `fit_paired` does, with training on `workers`; and what it measured."""
+    """What `fit_paired` does, training on `workers` and keeping its state in `checkpoints`; and what it measured."""
     old, new = pairs.old, pairs.new
     dims, settings = check_dims(dims, min(old.whole.rows.shape[1], new.shape[1])), settings.with_effort()
     if len(old.train.rows) <= NEIGHBOURS or not len(old.held_out.rows):
         raise AdaptorError(f"{len(new)} pairs are too few: a fit compares neighbours; give more rows of both models")
     itself, judge = _judge(pairs, dims)
     own = judge.kept(itself, pairs.new_train)
-    maker = _Maker(pairs, dims, settings, seed, workers, report)
+    maker = _Maker(pairs, dims, settings, seed, workers, report, checkpoints)
     scores, made = maker.contest(judge)
     winner = max(scores, key=lambda score: score.agreement)
     sides = maker.again(winner.candidate, made)
@@ -115,6 +117,7 @@ def fit_pairs(
         candidates=scores,
         left_out=maker.left_out,
         paired=PairedReport(len(new), new.shape[1], kept),
+        training=TrainingRecord.of(maker.trainings),
         profile=Profile.of(old.held_out.rows, made[winner.candidate].sides.corpus, dims[-1], None, old.queries),
     )
     config = _described(winner.candidate, pairs, settings, seed)
@@ -170,7 +173,7 @@ class _Candidate:
 class _Maker:
     """Makes the candidates: `regression`, `reduced_rank` and, from the better one of them, `trained`."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what `fit_pairs` was given
         self,
         pairs: Pairs,
         dims: tuple[int, ...],
@@ -178,10 +181,18 @@ class _Maker:
         seed: int,
         workers: Workers | None,
         report: Callable[[str], None],
+        checkpoints: Checkpoints | None,
     ) -> None:
-        self._pairs, self._dims, self._settings, self._seed, self._report = pairs, dims, settings, seed, report
-        self._workers = workers or this_process()
+        self._pairs, self._dims, self._settings, self._report = pairs, dims, settings, report
+        workers = workers or this_process()
+        fold = pairs.old.train
+        self._trainer = Maker(fold, None, dims, settings, seed, workers, report=report, checkpoints=checkpoints)
         self.left_out: dict[str, str] = {}
+
+    @property
+    def trainings(self) -> list[TrainingRun]:
+        """Those that were run."""
+        return self._trainer.trainings
 
     def contest(self, judge: GradedJudge) -> tuple[list[Score], dict[str, _Candidate]]:
         """Every candidate from the rows to learn from, each with the ridge that held-out rows like best."""
@@ -235,8 +246,8 @@ class _Maker:
 
         training: Training = replace(self._settings.training, learning_rate=LEARNING_RATE)
         make = MakePairObjective(start, new, self._dims, training)
-        maker = Maker(fold, None, self._dims, self._settings, self._seed, self._workers, report=self._report)
-        trained = maker.run(make, Schedule.of(training), judge, stop_at)
+        maker = replace(self._trainer, fold=fold)
+        trained = maker.run("trained", make, Schedule.of(training), judge, stop_at)
         return trained.sides, trained.step
 
 

@@ -19,7 +19,7 @@ from adaptor.fitting.candidates import LEAST_IN_TRIALS, Maker, say_nothing, spli
 from adaptor.fitting.contest import Contest, below_svd
 from adaptor.fitting.judge import NEIGHBOURS, GradedJudge, Judge, Standard
 from adaptor.fitting.profile import Profile
-from adaptor.fitting.report import FitReport, Score, StratumScore, SupervisionGain, ZeroPrefixes
+from adaptor.fitting.report import FitReport, Score, StratumScore, SupervisionGain, TrainingRecord, ZeroPrefixes
 from adaptor.fitting.sample import Judgments, Sample, graded, in_memory
 from adaptor.fitting.settings import TRAINED, CandidateName, FitSettings
 from adaptor.fitting.strata import as_labels, hold_out, kept_by_stratum
@@ -30,6 +30,7 @@ from adaptor.metrics import geometric_mean
 from adaptor.vectors import Float32, as_embeddings, check_dims
 
 if TYPE_CHECKING:
+    from adaptor.training.checkpoints import Checkpoints
     from adaptor.training.workers import Workers
 
 TUNED = "tuned"  # the candidate that is trained with the settings that a search found
@@ -87,11 +88,12 @@ def fit_sample(  # noqa: PLR0913 - what `fit` takes, and where things run
     workers: Workers | None = None,
     report: Callable[[str], None] = say_nothing,
     trials: Trials = in_turn,
+    checkpoints: Checkpoints | None = None,
 ) -> tuple[Adaptor, FitReport]:
     """Score all candidates on held-out rows, refit the best on all; ties go to the earlier one.
 
-    `report` gets a line about each candidate as it is done. With `settings.tune` a search, whose
-    trials run where `trials` says, may add one: trained with other settings.
+    `report` gets a line about each candidate. With `settings.tune` a search, whose trials run where `trials` says, may
+    add one, trained with other settings. Trainings keep their state in `checkpoints`, and go on from there.
     """
     dims, settings = check_dims(dims, sample.whole.rows.shape[1]), settings.with_effort()
     _require_enough(sample, settings)
@@ -101,7 +103,7 @@ def fit_sample(  # noqa: PLR0913 - what `fit` takes, and where things run
     if few is not None:
         report(f"query log: {len(few)} queries are too few to choose by; rows choose, and the queries move what wins")
     workers, linear = workers or this_process(), few is not None and _needs_a_linear_map(sample, settings)
-    maker = Maker(sample.train, log, dims, settings, seed, workers, report=report, must_be_linear=linear)
+    maker = Maker(sample.train, log, dims, settings, seed, workers, None, report, checkpoints, must_be_linear=linear)
     standard = choose_standard(sample, maker, held_queries)
     if standard.nested:
         report("truncation keeps more neighbours than SVD: this embedder is nested already, its order is kept")
@@ -131,6 +133,7 @@ def fit_sample(  # noqa: PLR0913 - what `fit` takes, and where things run
         tuning=contest.tuned.report if contest.tuned else None,
         strata=_by_stratum(sample, maker, standard.judge, contest),
         zero_prefixes=zero,
+        training=TrainingRecord.of(maker.trainings),
         profile=_profile(sample, contest, sides if gain else None, dims),
     )
     config = _described(sample, contest, settings, seed, gain)
@@ -237,6 +240,7 @@ def experiment_of(maker: Maker, sample: Sample) -> Experiment | str:
     if log is not None:
         fold = replace(fold, train=in_memory(rows))  # queries judge, the rows need not
     inner = replace(maker, fold=fold.train, queries=log, workers=this_process(), report=say_nothing, closed_forms={})
+    inner = replace(inner, trainings=[], checkpoints=None)
     reason = inner.refuses("trained")
     if "trained" not in maker.settings.to_compete or reason:
         return reason or "fit.candidates or fit.effort leave out 'trained', the one that a search can change"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TypeVar
 
 import numpy as np
@@ -92,6 +93,33 @@ class PairedReport:
 
 
 @dataclass(frozen=True)
+class TrainingRun:
+    """One training: who was trained, on what, the step its maps come from, and its curve of loss and held-out score."""
+
+    name: str
+    workers: int
+    device: str
+    step: int
+    score: float | None
+    seconds: float
+    curve: list[dict[str, float | None]]
+
+
+@dataclass(frozen=True)
+class TrainingRecord:
+    """All trainings of a fit, with the versions of what they ran on and, of a job, its section `workers`."""
+
+    runs: list[TrainingRun]
+    versions: dict[str, str]
+    workers: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, runs: list[TrainingRun]) -> TrainingRecord | None:
+        """The record of these trainings; None where nothing was trained."""
+        return cls(runs, {name: version(name) for name in RUN_ON if _is_installed(name)}) if runs else None
+
+
+@dataclass(frozen=True)
 class Origin:
     """Where a fit job's sample came from; a fit in memory has none."""
 
@@ -102,6 +130,7 @@ class Origin:
     started_at: str
 
 
+RUN_ON = ("matryoshka-adaptor", "numpy", "torch", "horovod", "pyspark")
 ORIGIN = tuple(Origin.__dataclass_fields__)
 
 
@@ -121,6 +150,7 @@ class FitReport:
     zero_prefixes: ZeroPrefixes | None = None
     origin: Origin | None = None
     paired: PairedReport | None = None
+    training: TrainingRecord | None = None
     profile: Profile | None = None  # arrays, which metrics.json does not hold
 
     @property
@@ -174,7 +204,22 @@ class FitReport:
             _of(ZeroPrefixes, metrics.get("zero_prefixes")),
             _of(Origin, {name: metrics.get(name) for name in ORIGIN} if "source" in metrics else None),
             _paired(metrics.get("paired")),
+            _training(metrics.get("training")),
         )
+
+
+def _training(record: Mapping[str, Any] | None) -> TrainingRecord | None:
+    if record is None:
+        return None
+    return TrainingRecord([TrainingRun(**run) for run in record["runs"]], record["versions"], record["workers"])
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        version(name)
+    except PackageNotFoundError:
+        return False
+    return True
 
 
 def _of(kind: type[T], fields: Mapping[str, Any] | None) -> T | None:

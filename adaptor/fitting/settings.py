@@ -53,6 +53,7 @@ class Training:
     steps: Count = 200
     batch: Annotated[int, Ge(2)] = 384  # rows drawn and their neighbours
     batches_per_step: Count | None = None  # over all workers together; null: one a worker
+    scale_learning_rate: bool = False  # by the root of the batches of a step
     neighbours: Count = 1  # nearest rows that come into a batch with each row drawn
     evaluate_every: Count = 50
     patience: Count = 2
@@ -90,6 +91,7 @@ class QueryTraining:
     steps: Count = 200
     batch: Count = 64
     batches_per_step: Count | None = None
+    scale_learning_rate: bool = False
     near: Count = 10  # documents nearest to each query of the batch, under the start
     random: Count = 512  # documents drawn at random
     evaluate_every: Count = 50

@@ -30,10 +30,8 @@ from adaptor.spark.sampling import Materialised, materialise
 from adaptor.spark.session import Clock
 from adaptor.spark.tables import TableRef, require_columns, require_embeddings, require_rows
 from adaptor.spark.trials import as_tasks
+from adaptor.spark.workers import checkpoints_of, open_workers
 from adaptor.storage import require_writable_folder
-from adaptor.training.workers import Workers
-from adaptor.training.workers.horovod import HorovodWorkers
-from adaptor.training.workers.local import LocalWorkers
 from adaptor.vectors import check_dims
 
 FEW_ROWS = 100  # tell the width
@@ -73,10 +71,8 @@ def _fit(spark: SparkSession, source: TableRef, config: Config, report: Progress
     require_columns(df, [config.source.id, config.source.embedding, *([stratum] if stratum else [])], source)
     require_embeddings(df, config.source.embedding, source)
     rows = require_rows(df, config.source.where, source)
-    workers: Workers = LocalWorkers(report.step)
-    if config.workers.kind == "horovod":
-        workers = HorovodWorkers(spark, config.workers.processes)
-
+    workers = open_workers(spark, config.workers, config.sample.folder, report)
+    checkpoints = checkpoints_of(config.workers, config.sample.folder)
     require_dims(rows, config.source.embedding, config.dims, source)
     newer = NewerRows.read(spark, config.fit.paired, report) if config.fit.paired else None
     if newer is not None:
@@ -94,39 +90,47 @@ def _fit(spark: SparkSession, source: TableRef, config: Config, report: Progress
         seed = config.sample.seed
         if newer is None:
             trials = partial(as_tasks, spark)
-            adaptor, measured = fit_sample(learnt, dims, config.fit, seed, workers, report, trials)
+            adaptor, measured = fit_sample(learnt, dims, config.fit, seed, workers, report, trials, checkpoints)
         else:
             pairs = Pairs(learnt, newer.of(sample.ids))
-            adaptor, measured = fit_pairs(pairs, dims, config.fit, seed, workers, report)
+            adaptor, measured = fit_pairs(pairs, dims, config.fit, seed, workers, report, checkpoints)
     finally:
         sample.delete()
     started_at = clock.started_at.isoformat(timespec="seconds")
     origin = Origin(source.where, source.version, stratum, dict(sample.bad_rows), started_at)
-    measured = replace(measured, origin=origin)
+    training = measured.training and replace(measured.training, workers=config.workers.model_dump())
+    measured = replace(measured, origin=origin, training=training)
     adaptor = replace(adaptor, metrics=measured.to_json())
     versions = Versions(config.artifact.folder)
     path = versions.add(adaptor, model_card(adaptor, measured), promote=config.artifact.promote == "always")
+    if checkpoints:
+        checkpoints.delete()
     if measured.profile is not None:
         bad, good = sum(sample.bad_rows.values()), len(whole.rows)
         profile = replace(measured.profile, bad_share=bad / (bad + good), sampled=bad + good)
         profile.save(versions.root, adaptor.version)
     data_set = config.evaluate.data_set if config.evaluate else source.where
     run = Run.finish(clock, "fit", data_set, adaptor.fingerprint, source, len(whole.rows), config.rates)
-    figures = [
+    record(spark, config.runs, run, _figures(measured))
+    is_candidate = versions.current != adaptor.version
+    return Fitted(adaptor, measured, path, source, sample.bad_rows, is_candidate, run.seconds)
+
+
+def _figures(measured: FitReport) -> list[Figure]:
+    """What candidates reached, over all held-out rows and by stratum, for the runs table."""
+    of_all = [
         Figure(score.candidate, dim, metric, value)
         for score in measured.candidates
         for metric, values in score.figures.items()
         for dim, value in values.items()
     ]
-    figures += [
+    by_stratum = [
         Figure(name, dim, measured.metric, value, stratum=label)
         for label, part in measured.strata.items()
         for name, values in part.kept.items()
         for dim, value in values.items()
     ]
-    record(spark, config.runs, run, figures)
-    is_candidate = versions.current != adaptor.version
-    return Fitted(adaptor, measured, path, source, sample.bad_rows, is_candidate, run.seconds)
+    return of_all + by_stratum
 
 
 def require_dims(rows: DataFrame, embedding: str, dims: Sequence[int], source: TableRef) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from adaptor.training.workers import Step
+
 LINE_SECONDS = 10  # a job says something at least this often
 
 
@@ -66,6 +68,29 @@ class Count:
         return f"{done:,} of {self.total:,} {self.unit} ({done / self.total:.0%}), {speed:,.0f} {self.unit}/s, {left}"
 
 
+class Steps(Count):
+    """Steps of a training, with what its first worker says of them."""
+
+    def __init__(self, first: Step, progress: Progress) -> None:
+        super().__init__(first.steps, "steps", progress)
+        self._last = first
+        self.done = first.number - 1
+
+    def reach(self, step: Step) -> None:
+        """Training is at `step`."""
+        self._last = step
+        self.advance(step.number - self.done)
+
+    def line(self, tasks: Tasks = NO_TASKS) -> str:
+        """Step, loss, held-out figure, speed, and how long the rest will take at most."""
+        last, speed = self._last, self._new / max(time.monotonic() - self._started, 1e-9)
+        parts = [f"{self.done:,} of {last.steps:,} steps ({self.done / last.steps:.0%})"]
+        parts += [] if last.loss is None else [f"loss {last.loss:.4f}"]
+        parts += [] if last.score is None else [f"held-out {last.score:.4f}"]
+        parts += [f"{speed * last.rows:,.0f} rows/s" if last.rows else f"{speed:,.0f} steps/s"]
+        return ", ".join([*parts, f"{(last.steps - self.done) / max(speed, 1e-9):,.0f} s left"])
+
+
 class Progress:
     """Lines by `report`: one a stage, and when the last is `LINE_SECONDS` ago, one about what is done of it.
 
@@ -80,7 +105,7 @@ class Progress:
     def __call__(self, line: str) -> None:
         """Say what is being done from here on."""
         self._began = time.monotonic()
-        if self.count is not None and self.count.unit == "steps":  # training that stopped early
+        if isinstance(self.count, Steps):  # training that stopped early
             self.count = None
         self._say(line)
 
@@ -93,12 +118,12 @@ class Progress:
         finally:
             self.count = None
 
-    def step(self, number: int, steps: int) -> None:
-        """Training is at step `number` of `steps` at most."""
-        if number == 1 or self.count is None:
-            self.count = Count(steps, "steps", self)
-        self.count.advance(number - self.count.done)
-        if number == steps:
+    def step(self, step: Step) -> None:
+        """Training has done a step; the first one that is heard of may have been done by an earlier run."""
+        if not isinstance(self.count, Steps) or step.number < self.count.done:
+            self.count = Steps(step, self)
+        self.count.reach(step)
+        if step.number == step.steps:
             self.count = None
 
     def tick(self, tasks: Tasks = NO_TASKS) -> None:

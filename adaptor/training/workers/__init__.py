@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Step:
+    """How far training is: step `number` of `steps` at most is done."""
+
+    number: int
+    steps: int
+    loss: float | None = None  # of this worker's batches in this step
+    score: float | None = None  # the last held-out figure, where rows judge
+    rows: int = 0  # that all workers together compare in a step
+    device: str = "cpu"
+
+
+OnStep = Callable[[Step], None]
+"""Hears of each step of training that is done."""
 
 
 class Collective(Protocol):
@@ -23,8 +40,8 @@ class Collective(Protocol):
     def broadcast_(self, module: nn.Module) -> None:
         """Give every worker the parameters of rank 0, in place."""
 
-    def advance(self, step: int, steps: int) -> None:
-        """Step `step` of `steps` at most is done."""
+    def advance(self, step: Step) -> None:
+        """A step is done."""
 
 
 class Workers(Protocol):

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from adaptor.training.workers import Collective
+from adaptor.training.workers import Collective, OnStep, Step
+from adaptor.training.workers.devices import require_gpu
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 T = TypeVar("T")
-OnStep = Callable[[int, int], None]
-"""Hears of each step of training that is done, and of how many there are at most."""
 
 
-def nobody_listens(step: int, steps: int) -> None:
+def nobody_listens(step: Step) -> None:
     """An `OnStep` for training that nobody watches."""
 
 
@@ -34,9 +33,9 @@ class Alone:
     def broadcast_(self, module: nn.Module) -> None:
         """There is no other worker."""
 
-    def advance(self, step: int, steps: int) -> None:
+    def advance(self, step: Step) -> None:
         """Say so."""
-        self._on_step(step, steps)
+        self._on_step(step)
 
 
 class LocalWorkers:
@@ -44,7 +43,10 @@ class LocalWorkers:
 
     size = 1
 
-    def __init__(self, on_step: OnStep = nobody_listens) -> None:
+    def __init__(self, on_step: OnStep = nobody_listens, gpus: bool = False) -> None:
+        """Raises `AdaptorError` where a GPU is asked for and torch sees none."""
+        if gpus:
+            require_gpu("this machine")
         self._on_step = on_step
 
     def run(self, fn: Callable[[Collective], T]) -> list[T]:
