@@ -11,6 +11,7 @@ import numpy as np
 import psutil
 import pytest
 import torch
+from optional import HOROVOD, PETASTORM
 from synthetic import clustered, embeddings_frame
 
 from adaptor.config import SampleSettings
@@ -27,6 +28,8 @@ from adaptor.training.workers import horovod as module
 from adaptor.training.workers.horovod import Failure, HorovodWorkers, WorkerError, choose_gpu, task_slots
 from adaptor.training.workers.local import LocalWorkers
 from adaptor.vectors import normalise
+
+pytestmark = [HOROVOD, PETASTORM]
 
 DIMS = (4, 8, 16)
 

@@ -65,7 +65,7 @@ class WorkersSettings(Section):
 
     kind: Literal["local", "horovod"] = "local"
     processes: Count = 1
-    batches: Literal["petastorm", "arrow"] = "petastorm"
+    batches: Literal["petastorm", "arrow"] | None = None  # null: petastorm where it is installed, else arrow
 
 
 class Apply(Section):

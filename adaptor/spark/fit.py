@@ -29,6 +29,7 @@ from adaptor.spark.session import Clock
 from adaptor.spark.tables import TableRef, require_columns, require_embeddings, require_rows
 from adaptor.spark.trials import as_tasks
 from adaptor.storage import require_writable_folder
+from adaptor.training.batches import usual_batches
 from adaptor.training.workers import Workers
 from adaptor.training.workers.horovod import HorovodWorkers
 from adaptor.training.workers.local import LocalWorkers
@@ -78,7 +79,8 @@ def _fit(spark: SparkSession, source: TableRef, config: Config, report: Progress
     require_dims(rows, config.source.embedding, config.dims, source)
     report(f"sampling {config.sample.rows:,} rows, or all, of {source}")
     judged = _judged_documents(spark, config.query_log)
-    sample = materialise(rows, config.source.id, config.source.embedding, config.sample, config.workers.batches, judged)
+    batches = config.workers.batches or usual_batches(report)
+    sample = materialise(rows, config.source.id, config.source.embedding, config.sample, batches, judged)
     try:
         whole = sample.whole
         report(f"sample: {len(whole.rows)} rows of {source}, {len(sample.held_out.rows)} held out")
