@@ -3,31 +3,9 @@
 spark-submit jobs/monitor.py --config conf/quickstart.yaml
 """
 
-import sys
+from adaptor.console.jobs import monitor, submitted
 
-import typer
-
-from adaptor.config import load_config
-from adaptor.console.app import ALERTS, ConfigFile, Overrides, example, one_sentence
-
-app = typer.Typer(add_completion=False)
-
-
-@app.command(epilog=example("monitor"))
-def main(config: ConfigFile, overrides: Overrides = []) -> None:
-    """Read a sample, compare it with the fit's own rows, tell who is to hear; exit code 4 where there are alerts."""
-    with one_sentence("monitor"):
-        settings = load_config(config, overrides)
-        from adaptor.console.monitoring import print_monitored
-        from adaptor.console.progress import at_work
-        from adaptor.spark.monitor import monitor_table
-
-        with at_work("matryoshka monitor") as (spark, progress):
-            monitored = monitor_table(spark, settings, progress)
-        print_monitored(monitored)
-    if monitored.alerts:
-        sys.exit(ALERTS)
-
+app = submitted(monitor)
 
 if __name__ == "__main__":
     app()

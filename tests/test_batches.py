@@ -9,14 +9,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from optional import PETASTORM
 from synthetic import clustered
 
 from adaptor.errors import AdaptorError
-from adaptor.training.batches import ArrayBatches, gather
+from adaptor.training import batches
+from adaptor.training.batches import ArrayBatches, gather, usual_batches
 from adaptor.training.batches.arrow import ArrowBatches
 from adaptor.training.batches.petastorm import PetastormBatches
 
-KINDS = [PetastormBatches, ArrowBatches]
+KINDS = [pytest.param(PetastormBatches, marks=PETASTORM), ArrowBatches]
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +43,8 @@ def test_every_row_in_order(folders, kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_they_can_be_read_again(folders, kind):
-    batches = kind(folders, 250)
-    np.testing.assert_array_equal(gather(batches).numpy(), gather(batches).numpy())
+    read = kind(folders, 250)
+    np.testing.assert_array_equal(gather(read).numpy(), gather(read).numpy())
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -51,6 +53,16 @@ def test_a_wrong_count_is_noticed(folders, kind, written):
     message = f"{kind.__name__}: {written} rows were written, 250 arrived; run the fit again"
     with pytest.raises(AdaptorError, match=re.escape(message)):
         gather(replace(kind(folders, 250), rows=written))
+
+
+def test_arrow_reads_where_petastorm_is_missing_and_a_line_says_so(monkeypatch):
+    said = []
+    monkeypatch.setattr(batches, "find_spec", lambda name: None)
+    assert usual_batches(said.append) == "arrow"
+    assert said == ["petastorm is not installed: Arrow reads the sample for training"]
+    monkeypatch.setattr(batches, "find_spec", lambda name: name)
+    assert usual_batches(said.append) == "petastorm"
+    assert len(said) == 1
 
 
 def test_a_matrix_in_memory():

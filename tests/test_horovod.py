@@ -11,6 +11,7 @@ import numpy as np
 import psutil
 import pytest
 import torch
+from optional import HOROVOD, PETASTORM
 from synthetic import clustered, embeddings_frame
 
 from adaptor.config import SampleSettings
@@ -29,6 +30,8 @@ from adaptor.training.workers.failures import Failure, WorkerError, raise_first
 from adaptor.training.workers.horovod import HorovodWorkers
 from adaptor.training.workers.local import LocalWorkers
 from adaptor.vectors import normalise
+
+pytestmark = [HOROVOD, PETASTORM]
 
 DIMS = (4, 8, 16)
 

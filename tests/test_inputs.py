@@ -198,7 +198,7 @@ NULL = NO_STRATUM
 @pytest.mark.parametrize(
     ("strata", "labels"),
     [
-        (["en", None, float("nan"), pd.NA, pd.NaT, np.datetime64("NaT"), np.ma.masked], ["en", *[NULL] * 6]),
+        (["en", None, float("nan"), pd.NA, pd.NaT, np.datetime64("NaT", "s"), np.ma.masked], ["en", *[NULL] * 6]),
         (np.ma.array(["en", "de"], mask=[0, 1]), ["en", NULL]),
         (np.ma.array([1, 2], mask=[1, 0]), [NULL, "2"]),
         (np.array(["2020-01-01", "NaT"], "datetime64[ns]"), ["2020-01-01T00:00:00.000000000", NULL]),

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from comparing import assert_same_rows
+from optional import PETASTORM
 from pyspark.sql import SparkSession
 from synthetic import clustered, embeddings_frame, save_delta, small_config, write_config
 
@@ -97,6 +98,7 @@ def test_progress_lines(lake):
     assert f"{written}, engine direct, 1 chunks" in lake.lines
 
 
+@PETASTORM
 def test_the_same_fit_again_has_the_same_fingerprint(lake):
     """Read by petastorm this time: what feeds training makes no difference."""
     again = fit_table(lake.spark, lake.again("again", workers={"batches": "petastorm"}), quiet)

@@ -16,7 +16,7 @@ METHODS = {
     f"{DELTA}.DeltaOperations$Merge": set(),
     f"{DELTA}.DeltaOperations$SetTableProperties": set(),
     f"{DELTA}.DeltaOperations$Update": set(),
-    f"{DELTA}.DeltaOperations$Write": set(),
+    f"{DELTA}.DeltaOperations$Write$": {"apply"},
     f"{DELTA}.OptimisticTransaction": {
         "commit", "deltaLog", "metadata", "readTxn", "readWholeTable", "registerSQLMetrics", "snapshot",
         "txnVersion", "updateMetadata",

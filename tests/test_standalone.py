@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 from cluster import standalone, submit
+from optional import HOROVOD
 from synthetic import clustered, embeddings_frame, save_delta
 
 from adaptor import Adaptor
@@ -32,6 +33,7 @@ def settings(folder: Path, table: str, workers: str) -> list[str]:
     return [f"{key}={value}" for key, value in values.items()]
 
 
+@HOROVOD
 def test_fit_and_apply_on_a_cluster(spark, tmp_path):
     table = save_delta(embeddings_frame(spark, X), tmp_path / "docs")
     options = [f"--set={value}" for value in settings(tmp_path, table, "horovod")]

@@ -5,6 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 from applying import ADAPTOR
+from optional import PETASTORM
 from synthetic import clustered, embeddings_frame
 
 from adaptor import Adaptor, AdaptorError
@@ -55,7 +56,7 @@ def test_a_sample(docs, beside, monkeypatch, name):
     assert [path for path in listed(beside) if path.split("/")[0] != name] == before
 
 
-@pytest.mark.parametrize("kind", [PetastormBatches, ArrowBatches])
+@pytest.mark.parametrize("kind", [pytest.param(PetastormBatches, marks=PETASTORM), ArrowBatches])
 def test_batches(tmp_path, kind):
     lists = pa.array(list(clustered(5)), pa.list_(pa.float32()))
     for name in NAMES:

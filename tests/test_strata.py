@@ -79,7 +79,7 @@ def test_a_balanced_sample_is_the_same_for_any_layout_and_holds_the_smaller(docs
 def test_folds_of_a_balanced_sample(docs, tmp_path):
     """Rows keep their label, every stratum has held-out rows, and no row meets both folds."""
     settings = SampleSettings(folder=str(tmp_path), rows=120, stratum="lang")
-    sample = materialise(docs, "id", "embedding", settings, "petastorm")
+    sample = materialise(docs, "id", "embedding", settings, "arrow")
     train, held_out = sample.ids[: len(sample.train.rows)], sample.ids[len(sample.train.rows) :]
     assert counted(sample.ids) == {"en": 37, "es": 37, "de": 36, "(null)": 10}
     assert counted(held_out) == {"en": 3, "es": 3, "de": 3, "(null)": 1}

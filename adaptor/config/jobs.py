@@ -65,7 +65,7 @@ class WorkersSettings(Section):
 
     kind: Literal["local", "horovod", "torch"] = "local"
     processes: Count = 1
-    batches: Literal["petastorm", "arrow"] = "petastorm"
+    batches: Literal["petastorm", "arrow"] | None = None  # null: petastorm where it is installed, else arrow
     gpus: bool = False  # whether a worker without a GPU of its own is an error
     resume: Literal["auto", "never"] = "auto"  # auto: a training that was cut off goes on from its checkpoint
     restarts: Annotated[int, Field(ge=0)] = 2  # of a training of which a worker was killed

@@ -27,9 +27,9 @@ Overrides = Annotated[
 ]
 
 
-def example(job: str) -> str:
+def example(command: str) -> str:
     """The last line of a job's --help."""
-    return f"Example: spark-submit jobs/{job}.py --config conf/quickstart.yaml --set sample.rows=5000"
+    return f"Example: {command} --config conf/quickstart.yaml --set sample.rows=5000"
 
 
 @contextmanager

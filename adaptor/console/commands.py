@@ -1,4 +1,4 @@
-"""`adaptor versions | compare | gate | recommend | promote | rollback`: an artifact's life after the fit."""
+"""The command `adaptor`: the jobs, and versions, compare, gate, recommend, promote and rollback after a fit."""
 
 from __future__ import annotations
 
@@ -7,9 +7,17 @@ from typing import Annotated
 import typer
 
 from adaptor.config import load_config
-from adaptor.console.app import ConfigFile, JUnit, Overrides, one_sentence
+from adaptor.console.app import ConfigFile, JUnit, Overrides, example, one_sentence
+from adaptor.console.jobs import JOBS
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="Compare and release the versions of an artifact.")
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    help="Fit an adaptor, apply it, judge it, and release the versions of an artifact.",
+)
+for job in JOBS:
+    app.command(epilog=example(f"adaptor {job.__name__}"), rich_help_panel="Jobs")(job)
+
 AVersion = Annotated[str | None, typer.Option("--version", help="A version's name; the candidate by default.")]
 
 

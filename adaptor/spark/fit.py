@@ -32,6 +32,7 @@ from adaptor.spark.tables import TableRef, require_columns, require_embeddings, 
 from adaptor.spark.trials import as_tasks
 from adaptor.spark.workers import checkpoints_of, open_workers
 from adaptor.storage import require_writable_folder
+from adaptor.training.batches import usual_batches
 from adaptor.vectors import check_dims
 
 FEW_ROWS = 100  # tell the width
@@ -79,7 +80,8 @@ def _fit(spark: SparkSession, source: TableRef, config: Config, report: Progress
         rows = newer.both(rows, config.source.id)
     report(f"sampling {config.sample.rows:,} rows, or all, of {source}")
     judged = _judged_documents(spark, config.query_log)
-    sample = materialise(rows, config.source.id, config.source.embedding, config.sample, config.workers.batches, judged)
+    batches = config.workers.batches or usual_batches(report)
+    sample = materialise(rows, config.source.id, config.source.embedding, config.sample, batches, judged)
     try:
         whole = sample.whole
         report(f"sample: {len(whole.rows)} rows of {source}, {len(sample.held_out.rows)} held out")

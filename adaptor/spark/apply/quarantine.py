@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from pyspark.errors import PySparkTypeError
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.pandas.types import to_arrow_type
 from pyspark.sql.types import DataType, LongType, StringType, StructField, StructType, TimestampType
 
 from adaptor.errors import AdaptorError
 from adaptor.spark.apply.request import Request
 from adaptor.spark.apply.target import UNFIT, stamp_of
+from adaptor.spark.arrow_types import arrow_type
 from adaptor.spark.delta_log import Conflict, Definition
 from adaptor.spark.row_checks import legible
 from adaptor.spark.tables import make_table, write_table
@@ -39,7 +39,7 @@ def quarantine_schema(request: Request) -> StructType:
 def _id_type(request: Request) -> DataType:
     """The id's own type, but text for one that Arrow does not take."""
     try:
-        to_arrow_type(request.id_type)
+        arrow_type(request.id_type)
     except PySparkTypeError:
         return StringType()
     return request.id_type

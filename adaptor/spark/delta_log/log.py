@@ -11,6 +11,7 @@ from pyspark.sql import SparkSession
 
 from adaptor.errors import AdaptorError
 from adaptor.spark.delta_log.files import DataFile
+from adaptor.spark.delta_log.scala import defaults
 from adaptor.spark.delta_log.snapshot import Snapshot
 from adaptor.spark.delta_log.transaction import Transaction
 
@@ -28,11 +29,11 @@ class DeltaLog:
 
     def snapshot(self, version: int | None = None) -> Snapshot:
         """The table as it is now, or was. Raises what Delta raises for a version that is gone."""
-        nothing = self._jvm.scala.Option.empty()
         if version is None:
+            nothing = self._jvm.scala.Option.empty()
             snapshot = self._log.update(False, nothing, nothing)
         else:
-            snapshot = self._log.getSnapshotAt(version, nothing, nothing)
+            snapshot = self._log.getSnapshotAt(version, *defaults(self._jvm, self._log, "getSnapshotAt"))
         return self._wrapped(snapshot)
 
     def _wrapped(self, snapshot: Any) -> Snapshot:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from adaptor.spark.delta_log.scala import module, scala_map, seq
+from adaptor.spark.delta_log.scala import defaults, module, scala_map, seq
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,9 @@ class Write(Operation):
 
     def of_delta(self, jvm: Any, replaces_all: bool) -> Any:
         """`WRITE`, in mode `Append` or `Overwrite`."""
-        modes, nothing = jvm.org.apache.spark.sql.SaveMode, jvm.scala.Option.empty()
-        mode = modes.Overwrite if replaces_all else modes.Append
-        return getattr(jvm.org.apache.spark.sql.delta, "DeltaOperations$Write")(mode, nothing, nothing, nothing)
+        modes = jvm.org.apache.spark.sql.SaveMode
+        write = module(jvm.org.apache.spark.sql.delta, "DeltaOperations$Write")
+        return write.apply(modes.Overwrite if replaces_all else modes.Append, *defaults(jvm, write, "apply"))
 
     def metrics(self, files: FileChanges) -> dict[str, int]:
         """Rows, files and bytes."""

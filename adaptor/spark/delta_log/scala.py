@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -35,3 +36,13 @@ def scala_map(jvm: Any, values: Mapping[str, Any]) -> Any:
 def items(seq: Any) -> list[Any]:
     """A Scala `Seq` as a list."""
     return [seq.apply(number) for number in range(seq.length())]
+
+
+def defaults(jvm: Any, target: Any, method: str) -> list[Any]:
+    """What Scala passes for the parameters of `method` that have a default, in their order.
+
+    Releases of Delta differ in how many there are, and new ones always have a default.
+    """
+    methods = jvm.scala.Predef.genericWrapArray(target.getClass().getMethods()).mkString("\n")
+    numbers = {int(number) for number in re.findall(rf"\.{method}\$default\$(\d+)\(", methods)}
+    return [getattr(target, f"{method}$default${number}")() for number in sorted(numbers)]

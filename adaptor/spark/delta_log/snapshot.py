@@ -12,7 +12,7 @@ from pyspark.sql.types import StructType
 
 from adaptor.spark.delta_log.definition import Definition, definition_of, metadata_of
 from adaptor.spark.delta_log.files import DataFile, adds, data_file, rows_of
-from adaptor.spark.delta_log.scala import items, module, seq
+from adaptor.spark.delta_log.scala import defaults, items, module, seq
 
 
 class Snapshot:
@@ -99,14 +99,8 @@ class Snapshot:
         into a Java object and back. Raises what Delta raises where changes were not recorded.
         """
         jvm: Any = self._spark.sparkContext._jvm
-        option = jvm.scala.Option
-        feed = module(jvm.org.apache.spark.sql.delta.commands.cdc, "CDCReader").changesToBatchDF(
-            self._log,
-            since,
-            self.version,
-            self._spark._jsparkSession,
-            option.apply(self._snapshot),
-            False,
-            option.empty(),
-        )
+        reader = module(jvm.org.apache.spark.sql.delta.commands.cdc, "CDCReader")
+        further = defaults(jvm, reader, "changesToBatchDF")
+        further[-3] = jvm.scala.Option.apply(self._snapshot)  # before it, releases differ; whether by files, since when
+        feed = reader.changesToBatchDF(self._log, since, self.version, self._spark._jsparkSession, *further)
         return DataFrame(feed, self._spark)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import partial
 from urllib.parse import unquote
 
-from pyspark.sql.pandas.types import to_arrow_type
 from pyspark.sql.types import ByteType, IntegerType, LongType, ShortType, StringType
 
 from adaptor.errors import AdaptorError
@@ -23,6 +22,7 @@ from adaptor.spark.apply.engines.partitions import WHOLE, Partition, by_partitio
 from adaptor.spark.apply.engines.reading import Reading
 from adaptor.spark.apply.engines.writing import added, kept_schema
 from adaptor.spark.apply.request import Request
+from adaptor.spark.arrow_types import arrow_type
 from adaptor.spark.columns import field_of
 from adaptor.spark.delta_log import DataFile, Definition, Snapshot, Transaction
 from adaptor.spark.task_gpu import task_device
@@ -143,7 +143,7 @@ def _reading(request: Request, source: Snapshot) -> Reading:
     said, parquet = request.spark.conf.get, "spark.sql.parquet"
     converts = said(f"{parquet}.int96TimestampConversion") == "true"
     return Reading(
-        embedding=to_arrow_type(source.schema[request.columns.embedding].dataType),
+        embedding=arrow_type(source.schema[request.columns.embedding].dataType),
         case_sensitive=said("spark.sql.caseSensitive") == "true",
         dates=said(f"{parquet}.datetimeRebaseModeInRead"),
         int96=None if converts else said(f"{parquet}.int96RebaseModeInRead"),

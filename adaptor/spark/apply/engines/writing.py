@@ -9,7 +9,6 @@ from urllib.parse import urlparse
 
 import pyarrow as pa
 from pyspark.sql import DataFrame
-from pyspark.sql.pandas.types import to_arrow_type
 from pyspark.sql.types import (
     BooleanType,
     ByteType,
@@ -31,6 +30,7 @@ from adaptor.spark.apply.engines.parquet import OutputFile, ParquetFile
 from adaptor.spark.apply.engines.partitions import WHOLE, Partition
 from adaptor.spark.apply.request import Request
 from adaptor.spark.apply.target import MAPPING, OURS
+from adaptor.spark.arrow_types import arrow_type
 from adaptor.spark.delta_log import DataFile, Definition
 
 Adapt = Callable[[Iterable[pa.RecordBatch]], Iterable[pa.RecordBatch]]
@@ -88,7 +88,7 @@ def write_by_tasks(rows: DataFrame, adapt: Adapt, kept: pa.Schema, nested: pa.Sc
 
 def kept_schema(fields: Iterable[StructField]) -> pa.Schema:
     """The kept columns as Arrow has them."""
-    return pa.schema([pa.field(field.name, to_arrow_type(field.dataType)) for field in fields])
+    return pa.schema([pa.field(field.name, arrow_type(field.dataType)) for field in fields])
 
 
 def added(file: OutputFile, partition: Partition = WHOLE) -> DataFile:
