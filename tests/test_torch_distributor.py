@@ -101,6 +101,7 @@ def test_an_error_in_one_worker_ends_the_other_that_waits(workers, tmp_path):
     assert gone(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_killed_worker_ends_the_other(workers, tmp_path, capfd):
     def die(collective):
         (tmp_path / str(os.getpid())).touch()

@@ -10,8 +10,8 @@ from pathlib import Path
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "performance.md"
 HEAD = (
-    "# Performance\n\nWritten by `make bench-apply`, `make bench-train` and `python -m benchmarks.search`, on "
-    "made data: random numbers, which no codec makes smaller.\n"
+    "# Performance\n\nWritten by `make bench-apply`, `make bench-train` and `python -m benchmarks.search`, "
+    "on made data: random numbers, which no codec makes smaller.\n"
 )
 
 
