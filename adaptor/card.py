@@ -17,8 +17,10 @@ def model_card(adaptor: Adaptor, report: FitReport) -> str:
     """The artifact's README.md, in Markdown; every candidate's held-out figures stand in it."""
     config, dims = adaptor.config, [str(dim) for dim in adaptor.dims]
     source, version = "arrays in memory", None
+    sampled = ""
     if report.origin:
         source, version = report.origin.source, report.origin.source_version
+        sampled = f"; {report.origin.sample}" if report.origin.sample else ""
     meaning = f"{report.metric}, {MEANING[report.metric]}" if report.metric in MEANING else report.metric
     others = list(report.candidates[0].figures)[1:]
     lines = [
@@ -29,7 +31,7 @@ def model_card(adaptor: Adaptor, report: FitReport) -> str:
         "",
         f"- fingerprint: `{adaptor.fingerprint}`",
         f"- source: `{source}`, version {'-' if version is None else version}",
-        f"- sample: {config['rows']} rows, seed {config['seed']}, {report.held_out_rows} held out",
+        f"- sample: {config['rows']} rows, seed {config['seed']}, {report.held_out_rows} held out{sampled}",
         f"- chosen: {config['candidate']}, then fitted again on all {config['rows']} rows",
         f"- made with matryoshka-adaptor {importlib.metadata.version('matryoshka-adaptor')}",
         "",

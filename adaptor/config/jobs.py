@@ -42,6 +42,7 @@ class SampleSettings(Section):
     rows: Count = 100_000
     seed: int = 0
     stratum: Name | None = None  # a column, such as language: as many rows of each, and each reported apart
+    exact: bool = False  # true: every row is looked at, not those of some files
 
 
 class ArtifactSettings(Section):

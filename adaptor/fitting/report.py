@@ -128,6 +128,7 @@ class Origin:
     stratum: str | None
     bad_rows: dict[str, int]
     started_at: str
+    sample: str | None = None  # which files it was drawn from; None: every row was looked at
 
 
 RUN_ON = ("matryoshka-adaptor", "numpy", "torch", "horovod", "pyspark")

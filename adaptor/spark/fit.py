@@ -20,6 +20,7 @@ from adaptor.fitting.sample import Fold, Judgments, Sample
 from adaptor.release import Versions
 from adaptor.spark.causes import named_causes
 from adaptor.spark.columns import column
+from adaptor.spark.file_sample import files_for
 from adaptor.spark.pairs import NewerRows
 from adaptor.spark.preflight import require_commits
 from adaptor.spark.progress import Progress, as_progress
@@ -78,10 +79,16 @@ def _fit(spark: SparkSession, source: TableRef, config: Config, report: Progress
     newer = NewerRows.read(spark, config.fit.paired, report) if config.fit.paired else None
     if newer is not None:
         rows = newer.both(rows, config.source.id)
+    drawn = None
+    if newer is None:
+        drawn = files_for(spark, source, config.source, rows, config.sample, report)
     report(f"sampling {config.sample.rows:,} rows, or all, of {source}")
     judged = _judged_documents(spark, config.query_log)
     batches = config.workers.batches or usual_batches(report)
-    sample = materialise(rows, config.source.id, config.source.embedding, config.sample, batches, judged)
+    if drawn is not None:
+        report(f"sample: {drawn.sentence}")
+    named = config.source.id, config.source.embedding
+    sample = materialise(rows, *named, config.sample, batches, judged, drawn.rows if drawn else None)
     try:
         whole = sample.whole
         report(f"sample: {len(whole.rows)} rows of {source}, {len(sample.held_out.rows)} held out")
@@ -99,7 +106,9 @@ def _fit(spark: SparkSession, source: TableRef, config: Config, report: Progress
     finally:
         sample.delete()
     started_at = clock.started_at.isoformat(timespec="seconds")
-    origin = Origin(source.where, source.version, stratum, dict(sample.bad_rows), started_at)
+    origin = Origin(
+        source.where, source.version, stratum, dict(sample.bad_rows), started_at, drawn.sentence if drawn else None
+    )
     training = measured.training and replace(measured.training, workers=config.workers.model_dump())
     measured = replace(measured, origin=origin, training=training)
     adaptor = replace(adaptor, metrics=measured.to_json())

@@ -93,27 +93,30 @@ def balanced(df: DataFrame, at: Column, rows: int) -> DataFrame:
     return near.withColumn("rank", rank).where("rank <= quota").select(df.columns)
 
 
-def materialise(
-    df: DataFrame, id_column: str, embedding: str, settings: SampleSettings, kind: str, judged: Sequence[str] = ()
+def materialise(  # noqa: PLR0913 - a table, its columns, and how to sample it
+    df: DataFrame,
+    id_column: str,
+    embedding: str,
+    settings: SampleSettings,
+    kind: str,
+    judged: Sequence[str] = (),
+    drawn: DataFrame | None = None,
 ) -> Materialised:
-    """Sample `df`, set bad rows aside, and write training and held-out rows as Parquet.
+    """Sample `df`, or in its stead the rows of `drawn`, set bad rows aside, and write both folds as Parquet.
 
     Rows whose id is in `judged` come in whatever their hash. Bad rows go to `<folder>/set_aside`,
     with id and reason. Held-out rows are a tenth, 1,000 at most. With `settings.stratum` the sample
     is balanced, and the tenth is one of each stratum. Rows lie in the order of their hash, so
     workers read them in the same order everywhere.
     """
-    rows = df.select(
-        legible(df, id_column).cast("string").alias("id"),
-        column(df, embedding).cast("array<float>").alias("embedding"),
-        stratum(df, settings.stratum).alias("stratum"),
-    ).withColumn("place", place("id", settings.seed))
+    everything = _read(df, id_column, embedding, settings)
+    rows = everything if drawn is None else _read(drawn, id_column, embedding, settings)
     total = rows.count()
     if settings.stratum is None:
         chosen = sample(rows, "id", settings.rows, settings.seed, total)
     else:
         chosen = balanced(rows, F.col("place"), settings.rows)
-    chosen = _with_judged(chosen, rows, judged).persist()
+    chosen = _with_judged(chosen, everything, judged).persist()
     folder = as_url(settings.folder).rstrip("/")
     url = f"{folder}/{uuid4().hex}"
     try:
@@ -146,6 +149,15 @@ def materialise(
         raise
     finally:
         chosen.unpersist()
+
+
+def _read(df: DataFrame, id_column: str, embedding: str, settings: SampleSettings) -> DataFrame:
+    """What of a table a sample is made of."""
+    return df.select(
+        legible(df, id_column).cast("string").alias("id"),
+        column(df, embedding).cast("array<float>").alias("embedding"),
+        stratum(df, settings.stratum).alias("stratum"),
+    ).withColumn("place", place("id", settings.seed))
 
 
 def _with_judged(chosen: DataFrame, rows: DataFrame, judged: Sequence[str]) -> DataFrame:
