@@ -14,6 +14,10 @@ from adaptor.errors import AdaptorError
 from adaptor.spark.progress import NO_TASKS, Tasks
 
 DAEMON = "spark.python.daemon.module"
+CLASSIC = (
+    "the jobs need a classic Spark session, for Spark Connect has no Delta transactions: run them with spark-submit, "
+    "without SPARK_REMOTE; adapt_udf and register_decoders take either"
+)
 
 
 def open_session(name: str, progress: bool = True) -> SparkSession:
@@ -21,8 +25,10 @@ def open_session(name: str, progress: bool = True) -> SparkSession:
 
     `progress` False leaves the terminal to a bar of the caller's own, whatever Spark's settings say.
 
-    Raises `AdaptorError` when Delta's JARs are missing.
+    Raises `AdaptorError` when Delta's JARs are missing, and where Spark Connect is asked for.
     """
+    if "SPARK_REMOTE" in os.environ:
+        raise AdaptorError(CLASSIC)
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # executors need these packages too
     SparkContext._ensure_initialized()  # before it, a SparkConf knows nothing of what was submitted
     spark = (
@@ -52,6 +58,12 @@ def open_session(name: str, progress: bool = True) -> SparkSession:
     return spark
 
 
+def require_classic(spark: SparkSession) -> None:
+    """`AdaptorError` for a session of Spark Connect."""
+    if not hasattr(spark, "_jsparkSession"):
+        raise AdaptorError(CLASSIC)
+
+
 def tasks_at_work(spark: SparkSession) -> Tasks:
     """Tasks of the stages that run now; none once the session has ended."""
     tracker = spark.sparkContext.statusTracker()
@@ -67,6 +79,7 @@ class Clock:
     """What a job has cost since this clock was made: wall seconds and core-seconds."""
 
     def __init__(self, spark: SparkSession) -> None:
+        require_classic(spark)
         self._spark = spark
         self.started_at = datetime.now(UTC)
         self._started, self._cpu, self._tasks = time.monotonic(), time.process_time(), self._task_seconds()
