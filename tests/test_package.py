@@ -1,6 +1,5 @@
 """What is shipped: a wheel that holds the jobs, and a packed environment that is all a cluster's workers need."""
 
-import os
 import subprocess
 import sys
 import tarfile
@@ -17,7 +16,7 @@ from adaptor.maps import Map
 from adaptor.release import publish
 
 ROOT = Path(__file__).parents[1]
-VENV = Path(os.environ.get("PACK_VENV", sys.prefix))
+VENV = Path(sys.prefix)
 JOBS = ("fit", "apply", "evaluate", "monitor", "report")
 X = clustered(100)
 
@@ -78,7 +77,8 @@ def submit(master: str, python: Path | str, unpacked: Path, config: str, *option
     return subprocess.run(command, env=env, cwd=unpacked.parent, capture_output=True, text=True)
 
 
-def test_workers_without_the_project_s_environment_need_the_archive_alone(spark, dist, unpacked, tmp_path):
+def test_workers_without_the_project_s_environment_need_the_archive_alone(spark, dist, unpacked, tmp_path, monkeypatch):
+    monkeypatch.delenv("PYTHONPATH", raising=False)
     docs = save_delta(embeddings_frame(spark, X), tmp_path / "docs")
     config = write_config(tmp_path / "c.yaml", small_config(tmp_path, docs))
     adaptor = Adaptor(Map(rotation()), (4, 8, 16))

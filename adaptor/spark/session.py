@@ -4,7 +4,9 @@ import os
 import sys
 import time
 from datetime import UTC, datetime
+from importlib.metadata import version
 
+import pyspark
 from py4j.protocol import Py4JError
 from pyspark import SparkConf, SparkContext
 from pyspark.logger import PySparkLogger
@@ -52,10 +54,15 @@ def open_session(name: str, progress: bool = True) -> SparkSession:
         )
     except Exception as error:
         raise AdaptorError(
-            "Spark has no Delta: submit with --packages io.delta:delta-spark_2.13:4.0.1, "
-            "or run tools/setup_spark.py once"
+            f"Spark has no Delta: submit with --packages {delta_package()}, or run tools/setup_spark.py once"
         ) from error
     return spark
+
+
+def delta_package() -> str:
+    """Delta for this Spark, as Spark's `--packages` takes it: from 4.1 on its name says for which Spark it is."""
+    spark, delta = ".".join(pyspark.__version__.split(".")[:2]), version("delta-spark")
+    return f"io.delta:delta-spark_{'' if delta < '4.1' else f'{spark}_'}2.13:{delta}"
 
 
 def require_classic(spark: SparkSession) -> None:

@@ -22,8 +22,9 @@ class DeltaLog:
     def __init__(self, spark: SparkSession, path: str) -> None:
         require_classic(spark)
         self._spark, self.path = spark, path
-        self._jvm: Any = spark.sparkContext._jvm
-        self._log = self._jvm.org.apache.spark.sql.delta.DeltaLog.forTable(spark._jsparkSession, path)
+        jvm: Any = spark.sparkContext._jvm
+        self._jvm = jvm
+        self._log = jvm.org.apache.spark.sql.delta.DeltaLog.forTable(spark._jsparkSession, path)
         self._last: Snapshot | None = None
 
     def snapshot(self, version: int | None = None) -> Snapshot:
