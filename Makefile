@@ -2,6 +2,9 @@ PYTHON ?= python3.11
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip install --quiet --constraint constraints.txt
+# The newest Python that is here, for the newest of all packages.
+LATEST_PYTHON ?= $(firstword $(foreach minor,13 12 11,$(shell python3.$(minor) -c 'print("python3.$(minor)")' 2>/dev/null)))
+LATEST := .venv-latest
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Two processes, each with a Spark of its own; one that has no test left takes over half of the other's.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
@@ -15,7 +18,7 @@ MULTIPLYING := kernel.py bad_rows.py udf.py direct.py pipeline.py::test_the_engi
 unexport SPARK_HOME SPARK_CONF_DIR PYTHONPATH PYSPARK_PYTHON PYSPARK_DRIVER_PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-kernels test-slow lint check bench-quality bench-learning-curve bench-tuning bench-fit bench-train bench-apply clean
+.PHONY: help quickstart test test-kernels test-slow test-latest package lint check bench-quality bench-learning-curve bench-tuning bench-fit bench-train bench-apply clean
 
 help:  ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +35,13 @@ test-kernels: $(VENV)/full.stamp  ## kernel, engines, changes and faults again, 
 
 test-slow: $(VENV)/full.stamp  ## the tests that take longer
 	$(BIN)/python -m pytest -m slow
+
+test-latest: $(LATEST)/full.stamp  ## the suite with the newest Spark, Python and packages, without Horovod and petastorm
+	PATH=$(CURDIR)/$(LATEST)/bin:$$PATH $(LATEST)/bin/python -m pytest -n 2 --dist worksteal -rs
+
+package: $(VENV)/run.stamp  ## the wheel and a packed environment for a cluster: dist/ (PACKAGE=full: to train there too)
+	$(PIP) venv-pack
+	tools/package.sh $(VENV) dist $(or $(PACKAGE),apply)
 
 lint: $(VENV)/full.stamp  ## ruff and mypy
 	$(BIN)/ruff check .
@@ -76,10 +86,18 @@ $(VENV)/run.stamp: pyproject.toml constraints.txt tools/setup_spark.py conf/spar
 	@touch $@
 
 $(VENV)/full.stamp: $(VENV)/run.stamp tools/build_horovod.sh
-	$(PIP) --no-build-isolation --editable '.[spark,train,petastorm,notebook,report,horovod,s3,tune,dev]'
+	$(PIP) --no-build-isolation --editable '.[spark,train,petastorm,notebook,report,horovod,s3,tune,connect,package,dev]'
 	tools/build_horovod.sh $(VENV)
 	@touch $@
 
 $(VENV)/bench.stamp: $(VENV)/full.stamp
 	$(PIP) --no-build-isolation --editable '.[bench]'
+	@touch $@
+
+$(LATEST)/full.stamp: pyproject.toml constraints-latest.txt tools/setup_spark.py conf/spark/spark-defaults.conf
+	$(LATEST_PYTHON) -m venv $(LATEST)
+	$(LATEST)/bin/pip install --quiet --constraint constraints-latest.txt setuptools wheel
+	$(LATEST)/bin/pip install --quiet --constraint constraints-latest.txt --no-build-isolation \
+	    --editable '.[spark,train,notebook,report,s3,tune,connect,package,dev]'
+	$(LATEST)/bin/python tools/setup_spark.py
 	@touch $@

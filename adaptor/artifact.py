@@ -22,7 +22,7 @@ from adaptor.errors import AdaptorError
 from adaptor.inputs import as_reals
 from adaptor.layout import Encoding, usual_lengths
 from adaptor.maps import Map
-from adaptor.storage import open_folder
+from adaptor.storage import open_folder, write_whole
 from adaptor.vectors import SHORTEST, Float32, as_embeddings, check_dims, require_width, without_direction
 
 FORMAT = 1
@@ -186,11 +186,12 @@ class Adaptor:
                 raise AdaptorError(f"{path} already holds another artifact; choose another folder")
             return
         fs.makedirs(root, exist_ok=True)
-        fs.pipe_file(f"{root}/model.safetensors", save_tensors(self.tensors()))
-        fs.pipe_file(f"{root}/metrics.json", _json(dict(self.metrics)).encode())
-        fs.pipe_file(f"{root}/README.md", card.encode())
+        # Whole, each: a fit that came to the same artifact may be read while this one writes it again.
+        write_whole(path, "model.safetensors", save_tensors(self.tensors()))
+        write_whole(path, "metrics.json", _json(dict(self.metrics)).encode())
+        write_whole(path, "README.md", card.encode())
         config = self._stored_config() | {"fingerprint": self.fingerprint}
-        fs.pipe_file(f"{root}/config.json", _json(config).encode())
+        write_whole(path, "config.json", _json(config).encode())
 
     @classmethod
     def load(cls, path: str, *, for_table: str | None = None) -> Adaptor:

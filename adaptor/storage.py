@@ -7,6 +7,7 @@ import os
 import re
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem, make_path_posix
@@ -73,7 +74,7 @@ def write_whole(root: str, name: str, content: bytes) -> None:
         fs.pipe_file(path, content)  # an object appears whole
         return
     fs.makedirs(path.rpartition("/")[0], exist_ok=True)
-    beside = f"{path}.{os.getpid()}"
+    beside = f"{path}.{uuid4().hex}"
     with open(beside, "wb") as file:
         file.write(content)
     os.replace(beside, path)

@@ -10,3 +10,4 @@ PETASTORM = pytest.mark.skipif(
 HOROVOD = pytest.mark.skipif(
     find_spec("horovod") is None, reason="Horovod is not installed: tools/build_horovod.sh builds it for torch 2.6"
 )
+CONNECT = pytest.mark.skipif(find_spec("grpc") is None, reason="Spark Connect needs grpcio: the extra `connect`")

@@ -12,7 +12,7 @@ import adaptor
 from adaptor.spark import adapt_udf
 
 ROOT = Path(__file__).parents[1]
-PAGES = [*ROOT.glob("*.md"), *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*ROOT.glob("*.md"), *sorted((ROOT / "docs").rglob("*.md"))]
 WIDTH, ROWS = 256, 300
 
 

@@ -3,8 +3,11 @@
 import json
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pytest
 from applying import ADAPTOR, Bench, vectors
@@ -34,6 +37,55 @@ def folder(bench):
 
 
 # the folder of versions
+
+
+@pytest.fixture(params=["local", "memory"])
+def root(request, tmp_path):
+    """A folder of versions, on a disk and on a file system without folders or renames."""
+    if request.param == "local":
+        yield str(tmp_path / "versions")
+        return
+    yield "memory://versions"
+    fsspec.filesystem("memory").rm("/versions", recursive=True)
+
+
+def test_two_fits_at_once_never_mix(root):
+    """Whatever their order, a reader has one artifact or the other, whole; and the same fit twice is one version."""
+    stop, met = threading.Event(), set()
+
+    def read():
+        while not stop.is_set():
+            if Versions(root).current is not None:
+                met.add(Adaptor.load(root).fingerprint)  # raises where weights are not those of the config
+
+    def publish_again_and_again(adaptor):
+        for _ in range(20):
+            Versions(root).add(adaptor, f"# {adaptor.version}", promote=True)
+
+    with ThreadPoolExecutor(4) as pool:
+        reading = pool.submit(read)
+        try:
+            for fit in [pool.submit(publish_again_and_again, adaptor) for adaptor in (ADAPTOR, OTHER, OTHER)]:
+                fit.result()
+        finally:
+            stop.set()
+        reading.result()
+    versions = Versions(root)
+    assert met <= {ADAPTOR.fingerprint, OTHER.fingerprint}
+    assert versions.current in (ONE, TWO)
+    assert {version.name for version in versions.all()} == {ONE, TWO}
+    for name, adaptor in ((ONE, ADAPTOR), (TWO, OTHER)):
+        assert versions.load(name).fingerprint == adaptor.fingerprint
+        assert versions._fs.cat_file(f"{versions._folder}/{name}/README.md").decode() == f"# {name}"
+
+
+def test_one_promotion_at_a_time(root):
+    versions = Versions(root)
+    versions.add(ADAPTOR, "", promote=True)
+    with versions.alone("promote it"), pytest.raises(AdaptorError, match="another run has begun to promote it"):
+        Versions(root).alone("promote it too").__enter__()
+    with versions.alone("roll back"):
+        pass
 
 
 def test_the_first_version_is_current_and_the_next_a_candidate(tmp_path):

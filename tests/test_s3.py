@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyspark
 import pytest
 from synthetic import SMALL_SPARK, clustered, embeddings_frame, save_delta
 
 from adaptor import Adaptor
 
 ROOT = Path(__file__).parents[1]
-PACKAGE = "org.apache.hadoop:hadoop-aws:3.4.1"  # of pyspark's own hadoop-client; 560 MB with the AWS SDK, fetched once
+(CLIENT,) = (Path(pyspark.__file__).parent / "jars").glob("hadoop-client-api-*.jar")
+# Of the version of pyspark's own hadoop-client; 560 MB with the AWS SDK, fetched once.
+PACKAGE = f"org.apache.hadoop:hadoop-aws:{CLIENT.stem.removeprefix('hadoop-client-api-')}"
 X = clustered(200)
 
 

@@ -4,7 +4,9 @@ import os
 import sys
 import time
 from datetime import UTC, datetime
+from importlib.metadata import version
 
+import pyspark
 from py4j.protocol import Py4JError
 from pyspark import SparkConf, SparkContext
 from pyspark.logger import PySparkLogger
@@ -14,6 +16,10 @@ from adaptor.errors import AdaptorError
 from adaptor.spark.progress import NO_TASKS, Tasks
 
 DAEMON = "spark.python.daemon.module"
+CLASSIC = (
+    "the jobs need a classic Spark session, for Spark Connect has no Delta transactions: run them with spark-submit, "
+    "without SPARK_REMOTE; adapt_udf and register_decoders take either"
+)
 
 
 def open_session(name: str, progress: bool = True) -> SparkSession:
@@ -21,8 +27,10 @@ def open_session(name: str, progress: bool = True) -> SparkSession:
 
     `progress` False leaves the terminal to a bar of the caller's own, whatever Spark's settings say.
 
-    Raises `AdaptorError` when Delta's JARs are missing.
+    Raises `AdaptorError` when Delta's JARs are missing, and where Spark Connect is asked for.
     """
+    if "SPARK_REMOTE" in os.environ:
+        raise AdaptorError(CLASSIC)
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # executors need these packages too
     SparkContext._ensure_initialized()  # before it, a SparkConf knows nothing of what was submitted
     spark = (
@@ -46,10 +54,21 @@ def open_session(name: str, progress: bool = True) -> SparkSession:
         )
     except Exception as error:
         raise AdaptorError(
-            "Spark has no Delta: submit with --packages io.delta:delta-spark_2.13:4.0.1, "
-            "or run tools/setup_spark.py once"
+            f"Spark has no Delta: submit with --packages {delta_package()}, or run tools/setup_spark.py once"
         ) from error
     return spark
+
+
+def delta_package() -> str:
+    """Delta for this Spark, as Spark's `--packages` takes it: from 4.1 on its name says for which Spark it is."""
+    spark, delta = ".".join(pyspark.__version__.split(".")[:2]), version("delta-spark")
+    return f"io.delta:delta-spark_{'' if delta < '4.1' else f'{spark}_'}2.13:{delta}"
+
+
+def require_classic(spark: SparkSession) -> None:
+    """`AdaptorError` for a session of Spark Connect."""
+    if not hasattr(spark, "_jsparkSession"):
+        raise AdaptorError(CLASSIC)
 
 
 def tasks_at_work(spark: SparkSession) -> Tasks:
@@ -67,6 +86,7 @@ class Clock:
     """What a job has cost since this clock was made: wall seconds and core-seconds."""
 
     def __init__(self, spark: SparkSession) -> None:
+        require_classic(spark)
         self._spark = spark
         self.started_at = datetime.now(UTC)
         self._started, self._cpu, self._tasks = time.monotonic(), time.process_time(), self._task_seconds()

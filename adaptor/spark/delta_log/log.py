@@ -9,22 +9,22 @@ from urllib.parse import unquote
 
 from pyspark.sql import SparkSession
 
-from adaptor.errors import AdaptorError
 from adaptor.spark.delta_log.files import DataFile
 from adaptor.spark.delta_log.scala import defaults
 from adaptor.spark.delta_log.snapshot import Snapshot
 from adaptor.spark.delta_log.transaction import Transaction
+from adaptor.spark.session import require_classic
 
 
 class DeltaLog:
     """The log of the table at a path or URL, whether there is one yet or not."""
 
     def __init__(self, spark: SparkSession, path: str) -> None:
+        require_classic(spark)
         self._spark, self.path = spark, path
-        self._jvm: Any = spark.sparkContext._jvm
-        if self._jvm is None:
-            raise AdaptorError("apply needs a classic Spark session; Spark Connect has no Delta transactions")
-        self._log = self._jvm.org.apache.spark.sql.delta.DeltaLog.forTable(spark._jsparkSession, path)
+        jvm: Any = spark.sparkContext._jvm
+        self._jvm = jvm
+        self._log = jvm.org.apache.spark.sql.delta.DeltaLog.forTable(spark._jsparkSession, path)
         self._last: Snapshot | None = None
 
     def snapshot(self, version: int | None = None) -> Snapshot:
