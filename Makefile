@@ -39,7 +39,7 @@ test-slow: $(VENV)/full.stamp  ## the tests that take longer
 test-latest: $(LATEST)/full.stamp  ## the suite with the newest Spark, Python and packages, without Horovod and petastorm
 	PATH=$(CURDIR)/$(LATEST)/bin:$$PATH $(LATEST)/bin/python -m pytest -n 2 --dist worksteal -rs
 
-package: $(VENV)/run.stamp  ## the wheel and a packed environment for a cluster: dist/ (PACKAGE=full: to train there too)
+package: $(VENV)/run.stamp  ## the wheel and a packed environment for a cluster: dist/ (PACKAGE=full: with torch, to fit there)
 	$(PIP) venv-pack
 	tools/package.sh $(VENV) dist $(or $(PACKAGE),apply)
 

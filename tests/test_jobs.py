@@ -15,9 +15,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from synthetic import SMALL_SPARK, clustered, embeddings_frame, rotation, save_delta, small_config, write_config
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from adaptor import Adaptor
+from adaptor.console import commands
 from adaptor.maps import Map
 from adaptor.release import publish
 
@@ -220,3 +222,14 @@ def test_help_without_spark(job):
     done = subprocess.run([sys.executable, ROOT / "jobs" / f"{job}.py", "--help"], capture_output=True, text=True)
     shown = " ".join(re.sub("[^ -~]", " ", done.stdout).split())
     assert f"Example: spark-submit jobs/{job}.py --config" in shown
+
+
+@pytest.mark.parametrize("job", ["fit", "apply", "evaluate", "monitor", "report"])
+def test_the_command_adaptor_is_the_same_as_the_file(job):
+    """The same options, the same sentence and exit code."""
+    file = runpy.run_path(str(ROOT / "jobs" / f"{job}.py"))["app"]
+    options = [option.opts for option in get_command(file).params]
+    assert options == [option.opts for option in get_command(commands.app).commands[job].params]
+    for app, words in ((file, []), (commands.app, [job])):
+        ended = CliRunner().invoke(app, [*words, "--config", "none.yaml"])
+        assert (ended.exit_code, ended.stderr) == (2, f"{job}: no config file at none.yaml; conf/ holds examples\n")

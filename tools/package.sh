@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the wheel and packs an environment around it that executors unpack for themselves:
-#   tools/package.sh .venv dist apply     what apply, evaluate, monitor and fits by closed forms need; no torch
-#   tools/package.sh .venv dist full      with torch, to train too: gigabytes
+#   tools/package.sh .venv dist apply     what apply, evaluate and monitor need; no torch
+#   tools/package.sh .venv dist full      with torch, to fit too: gigabytes
 # Spark is left out, for the cluster has its own. The packed python is a link to the interpreter that .venv was made
 # from: every machine must have that version, at the same path, or at PYTHON_PREFIX, such as /usr.
 set -euo pipefail
@@ -15,6 +15,7 @@ case $kind in
     full) extras=spark,s3,train,tune,report ;;
     *) echo "package: there is no package $kind; apply or full" >&2; exit 1 ;;
 esac
+[ -x "$venv/bin/venv-pack" ] || { echo "package: $venv has no venv-pack; make package installs it" >&2; exit 1; }
 mkdir -p "$dist"
 dist=$(cd "$dist" && pwd)
 constraints=$PWD/constraints.txt

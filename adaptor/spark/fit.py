@@ -20,7 +20,7 @@ from adaptor.fitting.sample import Fold, Judgments, Sample
 from adaptor.release import Versions
 from adaptor.spark.causes import named_causes
 from adaptor.spark.columns import column
-from adaptor.spark.file_sample import files_for
+from adaptor.spark.file_sample import FileSample, files_for
 from adaptor.spark.pairs import NewerRows
 from adaptor.spark.preflight import require_commits
 from adaptor.spark.progress import Progress, as_progress
@@ -77,24 +77,11 @@ def _fit(spark: SparkSession, source: TableRef, config: Config, report: Progress
     checkpoints = checkpoints_of(config.workers, config.sample.folder)
     require_dims(rows, config.source.embedding, config.dims, source)
     newer = NewerRows.read(spark, config.fit.paired, report) if config.fit.paired else None
-    if newer is not None:
-        rows = newer.both(rows, config.source.id)
-    drawn = None
-    if newer is None:
-        drawn = files_for(spark, source, config.source, rows, config.sample, report)
-    report(f"sampling {config.sample.rows:,} rows, or all, of {source}")
-    judged = _judged_documents(spark, config.query_log)
-    batches = config.workers.batches or usual_batches(report)
-    if drawn is not None:
-        report(f"sample: {drawn.sentence}")
-    named = config.source.id, config.source.embedding
-    sample = materialise(rows, *named, config.sample, batches, judged, drawn.rows if drawn else None)
+    sample, drawn = _draw(spark, source, rows, newer, config, report)
     try:
         whole = sample.whole
         report(f"sample: {len(whole.rows)} rows of {source}, {len(sample.held_out.rows)} held out")
-        for reason, count in sample.bad_rows.items():
-            report(f"set aside: {count} rows, {reason}")
-        dims = check_dims(config.dims, whole.rows.shape[1])
+            dims = check_dims(config.dims, whole.rows.shape[1])
         learnt = learn_from(spark, config.query_log, sample, whole, newer.width if newer else None)
         seed = config.sample.seed
         if newer is None:
@@ -125,6 +112,30 @@ def _fit(spark: SparkSession, source: TableRef, config: Config, report: Progress
     record(spark, config.runs, run, _figures(measured))
     is_candidate = versions.current != adaptor.version
     return Fitted(adaptor, measured, path, source, sample.bad_rows, is_candidate, run.seconds)
+
+
+def _draw(  # noqa: PLR0913 - a source, what narrows it, and how to sample it
+    spark: SparkSession,
+    source: TableRef,
+    rows: DataFrame,
+    newer: NewerRows | None,
+    config: Config,
+    report: Progress,
+) -> tuple[Materialised, FileSample | None]:
+    """The sample on disk, and which files it comes from where not every row was looked at."""
+    report(f"sampling {config.sample.rows:,} rows, or all, of {source}")
+    named, batches = (config.source.id, config.source.embedding), config.workers.batches or usual_batches(report)
+    judged = _judged_documents(spark, config.query_log)
+    if newer is not None:
+        rows, drawn = newer.both(rows, config.source.id), None
+    else:
+        drawn = files_for(spark, source, config.source, rows, config.sample, report)
+    if drawn is not None:
+        report(f"sample: {drawn.sentence}")
+    sample = materialise(rows, *named, config.sample, batches, judged, drawn.rows if drawn else None)
+    for reason, count in sample.bad_rows.items():
+        report(f"set aside: {count} rows, {reason}")
+    return sample, drawn
 
 
 def _figures(measured: FitReport) -> list[Figure]:

@@ -6,7 +6,7 @@
 set -euo pipefail
 job=$1 config=$2
 shift 2
-archive=${ARCHIVE:-dist/environment-apply.tar.gz}      # environment-full.tar.gz for a fit that trains
+archive=${ARCHIVE:-dist/environment-apply.tar.gz}      # environment-full.tar.gz for a fit
 DELTA=${DELTA:-io.delta:delta-spark_2.13:4.0.1}        # leave out where the cluster's Spark has Delta
 QUEUE=${QUEUE:-default}
 
