@@ -81,7 +81,7 @@ def _fit(spark: SparkSession, source: TableRef, config: Config, report: Progress
     try:
         whole = sample.whole
         report(f"sample: {len(whole.rows)} rows of {source}, {len(sample.held_out.rows)} held out")
-            dims = check_dims(config.dims, whole.rows.shape[1])
+        dims = check_dims(config.dims, whole.rows.shape[1])
         learnt = learn_from(spark, config.query_log, sample, whole, newer.width if newer else None)
         seed = config.sample.seed
         if newer is None:
@@ -114,7 +114,7 @@ def _fit(spark: SparkSession, source: TableRef, config: Config, report: Progress
     return Fitted(adaptor, measured, path, source, sample.bad_rows, is_candidate, run.seconds)
 
 
-def _draw(  # noqa: PLR0913 - a source, what narrows it, and how to sample it
+def _draw(
     spark: SparkSession,
     source: TableRef,
     rows: DataFrame,
