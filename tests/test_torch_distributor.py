@@ -64,6 +64,7 @@ def test_two_processes_share_means_and_parameters_and_say_nothing(workers, capfd
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 def test_two_workers_train_as_one(spark, workers, tmp_path):
     """The same two batches a step, in one process or in two: the same map but for rounding."""
     docs = embeddings_frame(spark, clustered(400)).repartition(3)

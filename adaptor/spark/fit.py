@@ -103,10 +103,7 @@ def _fit(spark: SparkSession, source: TableRef, config: Config, report: Progress
     path = versions.add(adaptor, model_card(adaptor, measured), promote=config.artifact.promote == "always")
     if checkpoints:
         checkpoints.delete()
-    if measured.profile is not None:
-        bad, good = sum(sample.bad_rows.values()), len(whole.rows)
-        profile = replace(measured.profile, bad_share=bad / (bad + good), sampled=bad + good)
-        profile.save(versions.root, adaptor.version)
+    _save_profile(measured, sample, versions.root, adaptor.version)
     data_set = config.evaluate.data_set if config.evaluate else source.where
     run = Run.finish(clock, "fit", data_set, adaptor.fingerprint, source, len(whole.rows), config.rates)
     record(spark, config.runs, run, _figures(measured))
@@ -136,6 +133,15 @@ def _draw(
     for reason, count in sample.bad_rows.items():
         report(f"set aside: {count} rows, {reason}")
     return sample, drawn
+
+
+def _save_profile(measured: FitReport, sample: Materialised, root: str, version: str) -> None:
+    """What the monitor compares later rows with, and the share of bad rows that the sample had."""
+    if measured.profile is None:
+        return
+    bad = sum(sample.bad_rows.values())
+    sampled = bad + len(sample.ids)
+    replace(measured.profile, bad_share=bad / sampled, sampled=sampled).save(root, version)
 
 
 def _figures(measured: FitReport) -> list[Figure]:
