@@ -10,7 +10,7 @@ from adaptor.artifact import Adaptor
 from adaptor.metrics import MEANING, geometric_mean
 
 if TYPE_CHECKING:
-    from adaptor.fitting.report import FitReport
+    from adaptor.fitting.report import FitReport, PairedReport
 
 
 def model_card(adaptor: Adaptor, report: FitReport) -> str:
@@ -58,12 +58,7 @@ def model_card(adaptor: Adaptor, report: FitReport) -> str:
             f"\nJudgments of {gain.labelled} queries: {gain.share:.0%} of the way was taken, "
             f"nDCG@10 {gain.gain:+.4f} on held-out ones."
         )
-    if report.paired:
-        shares = ", ".join(f"{share:.3f} at {dim}" for dim, share in report.paired.kept.items())
-        lines.append(
-            f"\nRows are an old model's, queries a newer one's, of width {report.paired.query_width}: learned from "
-            f"{report.paired.pairs} rows by both. Of what the newer model's own vectors find they keep {shares}."
-        )
+    lines += _paired(report.paired) if report.paired else []
     lines += _strata(adaptor.dims, report) if report.strata else []
     lines += [
         "",
@@ -74,6 +69,14 @@ def model_card(adaptor: Adaptor, report: FitReport) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _paired(paired: PairedReport) -> list[str]:
+    shares = ", ".join(f"{share:.3f} at {dim}" for dim, share in paired.kept.items())
+    return [
+        f"\nRows are an old model's, queries a newer one's, of width {paired.query_width}: learned from {paired.pairs} "
+        f"rows by both. Of what the newer model's own vectors find they keep {shares}."
+    ]
 
 
 def _strata(dims: Sequence[int], report: FitReport) -> list[str]:
