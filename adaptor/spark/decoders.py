@@ -20,7 +20,7 @@ from adaptor.encode.kernel import Kernel
 from adaptor.errors import AdaptorError
 from adaptor.layout import Layout, nested_columns
 from adaptor.spark.udf import ArrowLists, lists_of
-from adaptor.spark.vector_types import require_codes
+from adaptor.spark.vector_types import require_codes, without_type_if_null
 from adaptor.vectors import check_dims
 
 Coded = Literal["int8", "binary", "bits"]
@@ -71,6 +71,7 @@ def decode_udf(artifact: Adaptor | str, encoding: Coded, dim: int) -> Any:
     returned = ArrayType(FloatType(), containsNull=False)
 
     def decode_arrow(codes: pa.Array) -> pa.Array:
+        codes = without_type_if_null(codes)
         require_codes(codes, encoding)
         return decoder(codes)
 

@@ -16,7 +16,7 @@ from adaptor.artifact import Adaptor, Side
 from adaptor.encode.kernel import Kernel
 from adaptor.layout import Encoding, Layout
 from adaptor.spark.task_gpu import task_device
-from adaptor.spark.vector_types import require_vectors
+from adaptor.spark.vector_types import require_vectors, without_type_if_null
 
 
 def nested_type(kernel: Kernel) -> StructType:
@@ -47,6 +47,7 @@ def adapt_udf(
     kernel = Kernel(loaded, layout, encoding, side, tuple(dims) if dims else None)
 
     def adapt_arrow(vectors: pa.Array) -> pa.Array:
+        vectors = without_type_if_null(vectors)
         require_vectors(vectors, "adapt_udf")
         return pa.StructArray.from_arrays(kernel(vectors, task_device()).columns, fields=list(kernel.schema))
 

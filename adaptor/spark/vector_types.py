@@ -172,6 +172,11 @@ def _of_arrow(kind: pa.DataType) -> DataType | None:
         return _Unknown(str(kind))
 
 
+def without_type_if_null(column: pa.Array) -> pa.Array:
+    """A worker's batch, as Arrow's nulls where it holds nothing else: nulls of any type say nothing."""
+    return pa.nulls(len(column)) if column.null_count == len(column) else column
+
+
 def is_list(kind: pa.DataType) -> bool:
     """Whether Arrow has rows of this type as lists."""
     return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
