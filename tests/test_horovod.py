@@ -5,35 +5,31 @@ import re
 import signal
 import sys
 import threading
-from functools import partial
 
 import numpy as np
 import psutil
 import pytest
 import torch
 from optional import HOROVOD, PETASTORM
-from synthetic import clustered, embeddings_frame
+from training_workers import (
+    DIMS,
+    assert_an_error_is_raised_again,
+    assert_means_and_parameters_are_shared,
+    dies,
+    two_batches_a_step,
+)
 
-from adaptor.config import SampleSettings
 from adaptor.errors import AdaptorError
-from adaptor.fitting import closed_forms
-from adaptor.fitting.judge import Judge
-from adaptor.fitting.settings import Training
-from adaptor.spark.sampling import materialise
 from adaptor.training import losses
 from adaptor.training.batches.petastorm import PetastormBatches
-from adaptor.training.loop import Schedule, train
-from adaptor.training.objectives.neighbourhoods import MakeNeighbourhoodObjective
 from adaptor.training.workers.devices import choose_gpu
 from adaptor.training.workers.executors import task_slots
-from adaptor.training.workers.failures import Failure, WorkerError, raise_first
+from adaptor.training.workers.failures import Failure, raise_first
 from adaptor.training.workers.horovod import HorovodWorkers
 from adaptor.training.workers.local import LocalWorkers
 from adaptor.vectors import normalise
 
 pytestmark = [HOROVOD, PETASTORM]
-
-DIMS = (4, 8, 16)
 
 
 @pytest.fixture(scope="module")
@@ -42,40 +38,16 @@ def workers(spark) -> HorovodWorkers:
 
 
 def test_two_processes_share_means_and_parameters(workers):
-    def work(collective):
-        rank = collective.rank
-        tensor = torch.tensor([rank, 10.0 * rank])
-        collective.mean_(tensor)
-        layer = torch.nn.Linear(2, 1)
-        with torch.no_grad():
-            layer.weight.fill_(rank + 5)
-            layer.bias.fill_(rank + 7)
-        collective.broadcast_(layer)
-        parameters = [*layer.weight.flatten().tolist(), layer.bias.item()]
-        threads = torch.get_num_threads(), os.environ["OMP_NUM_THREADS"]
-        return rank, collective.size, os.getpid(), tensor.tolist(), parameters, threads
-
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    ranks, sizes, processes, means, parameters, threads = zip(*workers.run(work))
-    assert (ranks, sizes) == ((0, 1), (2, 2))
-    assert len({*processes, os.getpid()}) == 3
-    assert means == ([0.5, 5.0], [0.5, 5.0])
-    assert parameters == ([5.0, 5.0, 7.0], [5.0, 5.0, 7.0])
-    assert threads == ((1, "1"), (1, "1"))  # spark.task.cpus
+    assert_means_and_parameters_are_shared(workers)
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
 
 
 def test_two_workers_train_as_one(spark, workers, tmp_path):
     """The same two batches a step, in one process or in two: the same map but for rounding."""
-    docs = embeddings_frame(spark, clustered(400)).repartition(3)
-    sample = materialise(docs, "id", "embedding", SampleSettings(folder=str(tmp_path)), "petastorm")
+    sample, start, job = two_batches_a_step(spark, tmp_path, "petastorm")
     assert isinstance(sample.train.batches, PetastormBatches)
-    rows, held_out = sample.train.rows, sample.held_out.rows
-    start = closed_forms.svd(rows)
-    judge = Judge.of(closed_forms.truncation(rows), held_out, "corpus", rows, DIMS)
-    training = Training(batch=64, steps=40, batches_per_step=2, evaluate_every=10, patience=4)
-    make = MakeNeighbourhoodObjective(start.corpus, DIMS, training)
-    job = partial(train, make, sample.train.batches, judge, Schedule.of(training), 0, None)
+    held_out = sample.held_out.rows
     (alone,) = LocalWorkers().run(job)
     first, second = workers.run(job)
 
@@ -100,16 +72,7 @@ def held_out_loss(sides, held_out: np.ndarray) -> float:
 
 
 def test_an_error_in_one_worker_ends_the_other_that_waits(workers, tmp_path):
-    def fail(collective):
-        (tmp_path / str(os.getpid())).touch()
-        if collective.rank == 1:
-            raise ValueError("the disk\nis full")
-        collective.mean_(torch.zeros(3))  # waits for the other's
-
-    with pytest.raises(WorkerError) as error:
-        workers.run(fail)
-    assert str(error.value) == "training worker 1: ValueError: the disk is full"
-    assert 'raise ValueError("the disk\\nis full")' in error.value.__notes__[0]
+    assert_an_error_is_raised_again(workers, tmp_path)
     processes = [int(path.name) for path in tmp_path.iterdir()]
     assert len(processes) == 2
     assert not any(psutil.pid_exists(process) for process in processes)
@@ -117,15 +80,9 @@ def test_an_error_in_one_worker_ends_the_other_that_waits(workers, tmp_path):
 
 @pytest.mark.slow
 def test_a_killed_worker_ends_the_other(workers, tmp_path):
-    def die(collective):
-        (tmp_path / str(os.getpid())).touch()
-        if collective.rank == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        collective.mean_(torch.zeros(3))
-
     hook = threading.excepthook
     with pytest.raises(AdaptorError, match=r"a training worker was killed or crashed \(exit code 137\), .* memory"):
-        workers.run(die)
+        workers.run(dies(tmp_path))
     assert threading.excepthook is hook
     processes = [int(path.name) for path in tmp_path.iterdir()]
     assert len(processes) == 2

@@ -7,8 +7,10 @@ from synthetic import WIDTH, clustered, embeddings_frame, rotation, save_delta, 
 import adaptor
 from adaptor import Adaptor, AdaptorError, FitSettings
 from adaptor.config import ConfigError, load_config
+from adaptor.fitting import paired
+from adaptor.fitting.closed_forms import tempered_svd
 from adaptor.fitting.paired import reduced_rank, regression
-from adaptor.fitting.settings import Paired
+from adaptor.fitting.settings import Paired, Training
 from adaptor.metrics import nearest
 from adaptor.spark.apply import apply_table
 from adaptor.spark.evaluate import evaluate_table
@@ -39,7 +41,7 @@ def found_again(fitted: Adaptor, old: np.ndarray, new: np.ndarray, dim: int) -> 
 @pytest.mark.parametrize("form", [regression, reduced_rank])
 def test_a_rotated_model_is_rotated_back(form):
     old, new = two_models(400)
-    sides = form(old, new, 1e-6, None)
+    sides = form(old, new, tempered_svd(new).corpus, None)(1e-6)
     mine, right = (prefix(side, WIDTH) for side in (sides.corpus(old), sides.query(new)))
     assert (nearest(right, mine, 1)[:, 0] == np.arange(400)).mean() > 0.98
 
@@ -70,6 +72,19 @@ def test_training_starts_from_the_best_closed_form_and_keeps_what_it_had():
     fitted = adaptor.fit_paired(old, new, dims=[8, 16])
     scores = {score["candidate"]: score["agreement"] for score in fitted.metrics["candidates"]}
     assert scores["trained"] >= max(scores["regression"], scores["reduced_rank"])
+
+
+def test_what_was_trained_starts_again_from_its_own_closed_form(monkeypatch):
+    """The form is remembered, not told from the ridge, which both forms may like best."""
+    monkeypatch.setattr(paired, "RIDGES", (3.0,))
+    old, new = two_models(400, noise=0.15, old_width=16)
+    settings = FitSettings(training=Training(steps=100, pull=0.0), paired=Paired("table", least=0.0))
+    fitted = adaptor.fit_paired(old, new, dims=[4, 8], settings=settings)
+    scores = {score["candidate"]: score["agreement"] for score in fitted.metrics["candidates"]}
+    assert scores["regression"] < scores["reduced_rank"] < scores["trained"]
+    rows = np.random.default_rng(0).permutation(400)  # in the order of the fit's sample, whose sums round alike
+    start = reduced_rank(old[rows], new[rows], tempered_svd(new[rows]).corpus, None)(3.0)
+    np.testing.assert_allclose(fitted.map("query").weight, start.query.weight, atol=1e-5)
 
 
 def test_too_little_kept_is_refused():

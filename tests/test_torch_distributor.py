@@ -1,30 +1,24 @@
 """PySpark's TorchDistributor: processes that train as one, and errors that end all of them."""
 
 import os
-import signal
 import sys
-from functools import partial
 
 import numpy as np
 import psutil
 import pytest
 import torch
-from synthetic import clustered, embeddings_frame
+from training_workers import (
+    assert_an_error_is_raised_again,
+    assert_means_and_parameters_are_shared,
+    dies,
+    two_batches_a_step,
+)
 
-from adaptor.config import SampleSettings
 from adaptor.errors import AdaptorError
-from adaptor.fitting import closed_forms
-from adaptor.fitting.judge import Judge
-from adaptor.fitting.settings import Training
-from adaptor.spark.sampling import materialise
-from adaptor.training.loop import Schedule, train
-from adaptor.training.objectives.neighbourhoods import MakeNeighbourhoodObjective
 from adaptor.training.workers import torch_distributor as module
-from adaptor.training.workers.failures import WorkerDied, WorkerError
+from adaptor.training.workers.failures import WorkerDied
 from adaptor.training.workers.local import LocalWorkers
 from adaptor.training.workers.torch_distributor import TorchWorkers
-
-DIMS = (4, 8, 16)
 
 
 @pytest.fixture(scope="module")
@@ -41,40 +35,15 @@ def gone(folder) -> bool:
 
 
 def test_two_processes_share_means_and_parameters_and_say_nothing(workers, capfd):
-    def work(collective):
-        print("what a library prints")
-        rank = collective.rank
-        tensor = torch.tensor([rank, 10.0 * rank])
-        collective.mean_(tensor)
-        layer = torch.nn.Linear(2, 1)
-        with torch.no_grad():
-            layer.weight.fill_(rank + 5)
-            layer.bias.fill_(rank + 7)
-        collective.broadcast_(layer)
-        parameters = [*layer.weight.flatten().tolist(), layer.bias.item()]
-        threads = torch.get_num_threads(), os.environ["OMP_NUM_THREADS"]
-        return rank, collective.size, os.getpid(), tensor.tolist(), parameters, threads
-
-    ranks, sizes, processes, means, parameters, threads = zip(*workers.run(work))
-    assert (ranks, sizes) == ((0, 1), (2, 2))
-    assert len({*processes, os.getpid()}) == 3
-    assert means == ([0.5, 5.0], [0.5, 5.0])
-    assert parameters == ([5.0, 5.0, 7.0], [5.0, 5.0, 7.0])
-    assert threads == ((1, "1"), (1, "1"))  # spark.task.cpus
+    assert_means_and_parameters_are_shared(workers)
     assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.slow
 def test_two_workers_train_as_one(spark, workers, tmp_path):
     """The same two batches a step, in one process or in two: the same map but for rounding."""
-    docs = embeddings_frame(spark, clustered(400)).repartition(3)
-    sample = materialise(docs, "id", "embedding", SampleSettings(folder=str(tmp_path)), "arrow")
-    rows, held_out = sample.train.rows, sample.held_out.rows
-    start = closed_forms.svd(rows)
-    judge = Judge.of(closed_forms.truncation(rows), held_out, "corpus", rows, DIMS)
-    training = Training(batch=64, steps=40, batches_per_step=2, evaluate_every=10, patience=4)
-    make = MakeNeighbourhoodObjective(start.corpus, DIMS, training)
-    job = partial(train, make, sample.train.batches, judge, Schedule.of(training), 0, None)
+    sample, _, job = two_batches_a_step(spark, tmp_path, "arrow")
+    held_out = sample.held_out.rows
     (alone,) = LocalWorkers().run(job)
     first, second = workers.run(job)
 
@@ -89,29 +58,14 @@ def test_two_workers_train_as_one(spark, workers, tmp_path):
 
 
 def test_an_error_in_one_worker_ends_the_other_that_waits(workers, tmp_path):
-    def fail(collective):
-        (tmp_path / str(os.getpid())).touch()
-        if collective.rank == 1:
-            raise ValueError("the disk\nis full")
-        collective.mean_(torch.zeros(3))  # waits for the other's
-
-    with pytest.raises(WorkerError) as error:
-        workers.run(fail)
-    assert str(error.value) == "training worker 1: ValueError: the disk is full"
-    assert 'raise ValueError("the disk\\nis full")' in error.value.__notes__[0]
+    assert_an_error_is_raised_again(workers, tmp_path)
     assert gone(tmp_path)
 
 
 @pytest.mark.slow
 def test_a_killed_worker_ends_the_other(workers, tmp_path, capfd):
-    def die(collective):
-        (tmp_path / str(os.getpid())).touch()
-        if collective.rank == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        collective.mean_(torch.zeros(3))
-
     with pytest.raises(WorkerDied, match=r"a training worker was killed or crashed \(exit code 137\), .* memory"):
-        workers.run(die)
+        workers.run(dies(tmp_path))
     assert gone(tmp_path)
     assert capfd.readouterr() == ("", "")
 
@@ -132,17 +86,11 @@ def test_as_tasks_of_spark_they_do_the_same(spark, tmp_path, monkeypatch, capfd)
             raise AdaptorError("one sentence")
         collective.mean_(torch.zeros(3))
 
-    def die(collective):
-        (tmp_path / str(os.getpid())).touch()
-        if collective.rank == 1:
-            os.kill(os.getpid(), signal.SIGKILL)
-        collective.mean_(torch.zeros(3))
-
     assert workers.run(work) == [(0, 0.5), (1, 0.5)]
     with pytest.raises(AdaptorError, match=r"^one sentence"):
         workers.run(fail)
     with pytest.raises(WorkerDied, match=r"exit code 137"):
-        workers.run(die)
+        workers.run(dies(tmp_path, killed=1))
     assert gone(tmp_path)
     assert capfd.readouterr() == ("", "")
 

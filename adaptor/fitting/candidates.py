@@ -87,23 +87,17 @@ class Maker:
             return "it corrects hubs, and fit.keep=neighbours asks for the neighbours as they are"
         if name in QUERY_AWARE and self.queries is None:
             return f"there is no log of at least {LEAST_LOG} queries; fewer move whatever wins"
-        on_rows = name in ("paper", "query_aware_trained") or (name == "trained" and self.queries is None)
-        if on_rows and self.must_be_linear:
+        if self._learns_from_rows(name) and self.must_be_linear:
             return "it has an MLP, and judgments change a linear map"
-        if on_rows and name != "paper" and rows < LEAST_ROWS_PER_DIMENSION * width:
+        if self._learns_from_rows(name) and name != "paper" and rows < LEAST_ROWS_PER_DIMENSION * width:
             return f"{rows} rows are too few for an MLP on {width} numbers; tempered_svd stands in"
         return None
 
     def make(self, name: CandidateName, standard: Standard) -> Candidate:
         """The candidate, stopped early by the judge where it is trained."""
         judge, nested = standard.judge, standard.nested
-        if name == "paper":
-            return self._train_on_corpus(PAPER, nested, judge)
-        if name == "query_aware_trained":
-            trained = self._train_on_corpus(self.settings.training, nested, judge)
-            return replace(trained, sides=self.moved(trained.sides, nested))
-        if name == "trained" and self.queries is None:
-            return self._train_on_corpus(self.settings.training, nested, judge)
+        if self._learns_from_rows(name):
+            return self._train_on_corpus(name, nested, judge)
         if name == "trained":
             kinds = [self.settings.query_training.sides] if self.settings.query_training.sides else ["two", "one"]
             tried = [(self._train_on_queries(kind, nested, judge), kind) for kind in kinds]
@@ -115,14 +109,16 @@ class Maker:
         """The candidate made as `before` was, from this maker's sample, to the step it stopped at."""
         if before.step is None:
             return self.closed(name)
-        if name == "trained" and self.queries is not None:
+        if not self._learns_from_rows(name):
             kind = before.sides_trained or "two"
             if not before.step:
                 return self._start_for_queries(kind, nested)
             return self._train_on_queries(kind, nested, None, before.step).sides
-        training = PAPER if name == "paper" else self.settings.training
-        sides = self._train_on_corpus(training, nested, None, before.step).sides
-        return self.moved(sides, nested) if name == "query_aware_trained" else sides
+        return self._train_on_corpus(name, nested, None, before.step).sides
+
+    def _learns_from_rows(self, name: CandidateName) -> bool:
+        """Whether the candidate is an MLP that is trained on the corpus alone."""
+        return name in ("paper", "query_aware_trained") or (name == "trained" and self.queries is None)
 
     def moved(self, sides: Sides, nested: bool) -> Sides:
         """A map of the corpus alone, moved by the queries; as it is where the embedder's own order is to stay."""
@@ -190,11 +186,12 @@ class Maker:
         return closed_forms.temper(sides, self.fold.rows, self.strength)
 
     def _train_on_corpus(
-        self, training: Training, nested: bool, judge: Judge | None, stop_at: int | None = None
+        self, name: CandidateName, nested: bool, judge: Judge | None, stop_at: int | None = None
     ) -> Candidate:
-        """Listwise or the paper's losses on an MLP; tempered afterwards where the order is SVD's."""
+        """Listwise or the paper's losses on an MLP; tempered where the order is SVD's, then moved by queries."""
         from adaptor.training.objectives.neighbourhoods import MakeNeighbourhoodObjective
 
+        training = PAPER if name == "paper" else self.settings.training
         from_identity = training.start == "identity" or (training.start is None and nested)
         rows = self.fold.rows
         start: Map = self.closed("truncation" if from_identity else "svd").corpus
@@ -202,11 +199,11 @@ class Maker:
             trained_sides, step = Sides(start), 0
         else:
             plain = judge and Judge.of(self.closed("truncation"), judge.rows, judge.side, rows, judge.dims)
-            name = "paper" if training is PAPER else "trained"
             make = MakeNeighbourhoodObjective(start, self.dims, training)
             trained = self.run(name, make, _schedule(training), plain, stop_at)
             trained_sides, step = trained.sides, trained.step
-        return Candidate(trained_sides if from_identity else self._tempered(trained_sides), step)
+        sides = trained_sides if from_identity else self._tempered(trained_sides)
+        return Candidate(self.moved(sides, nested) if name == "query_aware_trained" else sides, step)
 
     def _start_for_queries(self, kind: str, nested: bool) -> Sides:
         assert self.queries is not None
@@ -235,8 +232,8 @@ class Maker:
         if self.checkpoints:
             per_step = schedule.batches(self.workers.size)
             checkpoint = self.checkpoints.of(self.fold.rows, make, judge, schedule, per_step, self.seed, stop_at)
-            if checkpoint.step:
-                self.report(f"a training that was cut off goes on from its checkpoint of step {checkpoint.step}")
+            if step := checkpoint.step:
+                self.report(f"a training that was cut off goes on from its checkpoint of step {step}")
         started = time.perf_counter()
         job = partial(train, make, self.fold.batches, judge, schedule, self.seed, stop_at, checkpoint=checkpoint)
         first, *others = self.workers.run(job)

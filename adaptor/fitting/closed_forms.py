@@ -108,8 +108,7 @@ def query_aware_svd(corpus: Float32, queries: Float32) -> Sides:
     hubs of what queries find; and Cq is drawn toward Cx. Fewer queries change less.
     `corpus (n, D)`, `queries (q, D)`. Not orthogonal: full-width similarities change a little.
     """
-    weight = len(queries) / (len(queries) + MOMENT_PRIOR)
-    return _two_sided(normalise(corpus), normalise(queries), weight)
+    return _two_sided(normalise(corpus), normalise(queries), weight_of_log(queries))
 
 
 def query_aware(base: Map, corpus: Float32, queries: Float32) -> Sides:
@@ -142,11 +141,27 @@ def _two_sided(corpus: Float32, queries: Float32, weight: float) -> Sides:
     basis = _span(corpus, queries)
     moment = moment_of(corpus - offsets[0], basis)
     query_moment = weight * moment_of(queries - offsets[1], basis) + (1 - weight) * moment
-    u, s, vt = np.linalg.svd(power(query_moment, 0.5) @ power(moment, 0.5))
-    # The same sign convention on both sides, so that equal samples give equal maps.
-    signs = signs_of(vt.T if basis is None else basis @ vt.T)
-    weights = (power(moment, -0.5) @ vt.T * signs * s**0.5, power(query_moment, -0.5) @ u * signs * s**0.5)
+    weights = factored(query_moment, power(moment, 0.5), power(moment, -0.5), basis)
     return Sides(*(_affine(weight, offset, basis) for weight, offset in zip(weights, offsets)))
+
+
+def weight_of_log(queries: Float32) -> float:
+    """What the second moment of `queries (q, D)` weighs beside that of rows, 0 to 1: the less the fewer they are."""
+    return len(queries) / (len(queries) + MOMENT_PRIOR)
+
+
+def factored(
+    query_moment: Float64, between: Float64, inverse_root: Float64, basis: Float64 | None = None
+) -> tuple[Float64, Float64]:
+    """The weights of corpus and query maps: their first m numbers are, for every m, the best rank-m fit of scores.
+
+    `U s V' = svd(Cq^1/2 between)`, `between` what whitened rows are to queries: corpus `Cx^-1/2 V s^1/2`, query
+    `Cq^-1/2 U s^1/2`. Signs are those of the corpus side, in the numbers of a `basis` lifted from it.
+    """
+    u, s, vt = np.linalg.svd(power(query_moment, 0.5) @ between, full_matrices=False)
+    # The same sign convention on both sides, so that equal samples give equal maps.
+    signs = _signs(vt.T if basis is None else basis @ vt.T)
+    return inverse_root @ vt.T * signs * s**0.5, power(query_moment, -0.5) @ u * signs * s**0.5
 
 
 def _span(corpus: Float32, queries: Float32) -> Float64 | None:
@@ -182,7 +197,7 @@ def _rotation(rows: Float32) -> Float32:
     else:
         _, vectors = np.linalg.eigh(exact.T @ exact / len(exact))
         vectors = vectors[:, ::-1]
-    return np.ascontiguousarray(vectors * signs_of(vectors), dtype=np.float32)
+    return np.ascontiguousarray(vectors * _signs(vectors), dtype=np.float32)
 
 
 def _completed(directions: Float64) -> Float32:
@@ -203,7 +218,7 @@ def _completed(directions: Float64) -> Float32:
     return basis
 
 
-def signs_of(vectors: NDArray[np.floating]) -> NDArray[np.floating]:
+def _signs(vectors: NDArray[np.floating]) -> NDArray[np.floating]:
     """The sign of each column's largest entry."""
     largest = np.abs(vectors.T).argmax(axis=1)  # twice as quick as argmax(axis=0)
     return np.sign(vectors[largest, np.arange(vectors.shape[1])])

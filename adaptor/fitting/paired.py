@@ -19,14 +19,14 @@ from adaptor.codecs import Int8Codec
 from adaptor.errors import AdaptorError
 from adaptor.fitting import closed_forms
 from adaptor.fitting.candidates import LEAST_ROWS_PER_DIMENSION, Maker, say_nothing, this_process
-from adaptor.fitting.closed_forms import moment_of, power, signs_of
+from adaptor.fitting.closed_forms import Float64, factored, moment_of, power, weight_of_log
 from adaptor.fitting.judge import NEIGHBOURS, GradedJudge
 from adaptor.fitting.profile import Profile
 from adaptor.fitting.report import ByDim, FitReport, PairedReport, Score, TrainingRecord, TrainingRun
 from adaptor.fitting.sample import Fold, Sample, in_memory
 from adaptor.fitting.settings import LEAST_KEPT, FitSettings, Training
 from adaptor.maps import Map, Sides
-from adaptor.metrics import geometric_mean, grades_of, nearest
+from adaptor.metrics import geometric_mean
 from adaptor.vectors import Float32, as_embeddings, check_dims, normalise
 
 if TYPE_CHECKING:
@@ -98,40 +98,31 @@ def fit_pairs(  # noqa: PLR0913 - what `fit_sample` takes
     dims, settings = check_dims(dims, min(old.whole.rows.shape[1], new.shape[1])), settings.with_effort()
     if len(old.train.rows) <= NEIGHBOURS or not len(old.held_out.rows):
         raise AdaptorError(f"{len(new)} pairs are too few: a fit compares neighbours; give more rows of both models")
-    itself, judge = _judge(pairs, dims)
-    own = judge.kept(itself, pairs.new_train)
-    maker = _Maker(pairs, dims, settings, seed, workers, report, checkpoints)
-    scores, made = maker.contest(judge)
-    winner = max(scores, key=lambda score: score.agreement)
-    sides = maker.again(winner.candidate, made)
+    own = closed_forms.tempered_svd(pairs.new_train)
+    judge = GradedJudge.of(own, pairs.new_held_out, "query", pairs.new_train, dims)
+    contest = _Contest(pairs, dims, settings, seed, workers, report, checkpoints)
+    contest.run(judge, own.corpus)
+    winner = max(contest.scores, key=lambda score: score.agreement)
+    sides = contest.again(winner.candidate)
     report(f"{winner.candidate} wins and is fitted again on all {len(new)} pairs")
 
-    kept = {dim: winner.figures[judge.metric][dim] / own[dim] for dim in dims}
-    least = settings.paired.least if settings.paired else LEAST_KEPT
-    _require_kept(kept, least)
-    y = sides.corpus(old.whole.rows)
+    possible = judge.kept(own, pairs.new_train)
+    kept = {dim: winner.figures[judge.metric][dim] / possible[dim] for dim in dims}
+    _require_kept(kept, settings.paired.least if settings.paired else LEAST_KEPT)
+    y, unseen = sides.corpus(old.whole.rows), contest.candidates[winner.candidate].sides
     measured = FitReport(
         held_out_rows=len(judge.rows),
         held_out_side="query",
         already_nested=False,
-        candidates=scores,
-        left_out=maker.left_out,
+        candidates=contest.scores,
+        left_out=contest.left_out,
         paired=PairedReport(len(new), new.shape[1], kept),
-        training=TrainingRecord.of(maker.trainings),
-        profile=Profile.of(old.held_out.rows, made[winner.candidate].sides.corpus, dims[-1], None, old.queries),
+        training=TrainingRecord.of(contest.trainings),
+        profile=Profile.of(old.held_out.rows, unseen.corpus, dims[-1], None, old.queries),
     )
     config = _described(winner.candidate, pairs, settings, seed)
     scales, cells = Int8Codec.fit(y).scales, Cells.fit(y)
     return Adaptor(sides.corpus, dims, sides.own_query, config, measured.to_json(), scales, cells), measured
-
-
-def _judge(pairs: Pairs, dims: tuple[int, ...]) -> tuple[Sides, GradedJudge]:
-    """The new model's own map, and the judge that asks with held-out new vectors what it finds at full width."""
-    itself = closed_forms.tempered_svd(pairs.new_train)
-    asked, rows = (normalise(itself.corpus(x)) for x in (pairs.new_held_out, pairs.new_train))
-    expected = nearest(asked, rows, min(NEIGHBOURS, len(rows)))
-    grades = grades_of(np.einsum("hd,hkd->hk", asked, rows[expected]))
-    return itself, GradedJudge(pairs.new_held_out, "query", expected, dims, grades)
 
 
 def _require_kept(kept: ByDim, least: float) -> None:
@@ -148,13 +139,12 @@ def _require_kept(kept: ByDim, least: float) -> None:
 def _described(winner: str, pairs: Pairs, settings: FitSettings, seed: int) -> dict[str, Any]:
     """What the artifact says of its fit, and what counts towards its fingerprint: the table's name does not."""
     queries = pairs.old.queries
-    said = asdict(replace(settings, paired=None))
     return {
         "candidate": winner,
         "paired": {"pairs": len(pairs.new), "query_width": pairs.new.shape[1]},
         "supervised": 0.0,
         "seed": seed,
-        "settings": said,
+        "settings": asdict(replace(settings, paired=None)),
         "rows": len(pairs.new),
         "queries": 0 if queries is None else len(queries),
         "judged_queries": 0,
@@ -163,15 +153,16 @@ def _described(winner: str, pairs: Pairs, settings: FitSettings, seed: int) -> d
 
 @dataclass(frozen=True)
 class _Candidate:
-    """A candidate's maps, the ridge it was made with, and the step its training stopped at."""
+    """A candidate's maps, the closed form and ridge that it comes from, and the step its training stopped at."""
 
     sides: Sides
+    form: str
     ridge: float
     step: int | None = None
 
 
-class _Maker:
-    """Makes the candidates: `regression`, `reduced_rank` and, from the better one of them, `trained`."""
+class _Contest:
+    """The candidates `regression`, `reduced_rank` and, from the better one of them, `trained`, and their scores."""
 
     def __init__(  # noqa: PLR0913 - what `fit_pairs` was given
         self,
@@ -187,6 +178,8 @@ class _Maker:
         workers = workers or this_process()
         fold = pairs.old.train
         self._trainer = Maker(fold, None, dims, settings, seed, workers, report=report, checkpoints=checkpoints)
+        self.scores: list[Score] = []
+        self.candidates: dict[str, _Candidate] = {}
         self.left_out: dict[str, str] = {}
 
     @property
@@ -194,40 +187,41 @@ class _Maker:
         """Those that were run."""
         return self._trainer.trainings
 
-    def contest(self, judge: GradedJudge) -> tuple[list[Score], dict[str, _Candidate]]:
-        """Every candidate from the rows to learn from, each with the ridge that held-out rows like best."""
-        scores: list[Score] = []
-        made: dict[str, _Candidate] = {}
+    def run(self, judge: GradedJudge, own: Map) -> None:
+        """Make every candidate from the rows to learn from, each with the ridge that held-out rows like best.
+
+        `own` is the new model's map of its rows.
+        """
         train, queries = self._pairs.old.train, self._pairs.old.queries
-        started = time.perf_counter()
-
-        def add(name: str, candidate: _Candidate) -> None:
-            figures = {judge.metric: judge.kept(candidate.sides, train.rows)}
-            agreement = geometric_mean(figures[judge.metric])
-            scores.append(Score(name, figures, agreement, time.perf_counter() - started))
-            made[name] = candidate
-            self._report(f"{name}: agreement {agreement:.4f} on held-out rows")
-
         for name, form in FORMS.items():
-            tried = [_Candidate(form(train.rows, self._pairs.new_train, ridge, queries), ridge) for ridge in RIDGES]
-            add(name, max(tried, key=lambda one: geometric_mean(judge.kept(one.sides, train.rows))))
             started = time.perf_counter()
+            with_ridge = form(train.rows, self._pairs.new_train, own, queries)
+            tried = [_Candidate(with_ridge(ridge), name, ridge) for ridge in RIDGES]
+            self._take(name, tried, judge, started)
         if reason := self._refuses(len(train.rows)):
             self.left_out["trained"] = reason
-            return scores, made
-        best = made[max(scores, key=lambda score: score.agreement).candidate]
+            return
+        started = time.perf_counter()
+        best = self.candidates[max(self.scores, key=lambda score: score.agreement).candidate]
         sides, step = self._train(best.sides, train, self._pairs.new_train, judge, None)
-        add("trained", replace(best, sides=sides, step=step))
-        return scores, made
+        self._take("trained", [replace(best, sides=sides, step=step)], judge, started)
 
-    def again(self, name: str, made: dict[str, _Candidate]) -> Sides:
-        """The candidate from all rows, with the same ridge and, where it is trained, to the same step."""
-        before, whole = made[name], self._pairs.old.whole
-        form = name
-        if name == "trained":
-            form = next(key for key, one in made.items() if key != name and one.ridge == before.ridge)
-        start = FORMS[form](whole.rows, self._pairs.new, before.ridge, self._pairs.old.queries)
-        return self._train(start, whole, self._pairs.new, None, before.step)[0] if before.step else start
+    def _take(self, name: str, tried: Sequence[_Candidate], judge: GradedJudge, started: float) -> None:
+        """The best of those that were tried is the candidate of this name."""
+        kept = [judge.kept(one.sides, self._pairs.old.train.rows) for one in tried]
+        agreements = [geometric_mean(figures) for figures in kept]
+        best = int(np.argmax(agreements))
+        seconds = time.perf_counter() - started
+        self.scores.append(Score(name, {judge.metric: kept[best]}, agreements[best], seconds))
+        self.candidates[name] = tried[best]
+        self._report(f"{name}: agreement {agreements[best]:.4f} on held-out rows")
+
+    def again(self, name: str) -> Sides:
+        """The candidate from all rows, by the same form and ridge and, where it is trained, to the same step."""
+        before, whole, new = self.candidates[name], self._pairs.old.whole, self._pairs.new
+        own = closed_forms.tempered_svd(new).corpus
+        start = FORMS[before.form](whole.rows, new, own, self._pairs.old.queries)(before.ridge)
+        return self._train(start, whole, new, None, before.step)[0] if before.step else start
 
     def _refuses(self, rows: int) -> str | None:
         """Why no map is trained, in half a sentence."""
@@ -251,49 +245,56 @@ class _Maker:
         return trained.sides, trained.step
 
 
-def regression(old: Float32, new: Float32, ridge: float, queries: Float32 | None) -> Sides:
-    """The best linear guess of each number of the new model's tempered SVD from `old (n, D)`; `new (n, E)`.
+def regression(old: Float32, new: Float32, own: Map, queries: Float32 | None) -> WithRidge:
+    """The best linear guess of each number of `own`, the new model's map, from `old (n, D)`; `new (n, E)`.
 
-    Queries go through that SVD. It is the plain alternative, and knows nothing of `queries`.
+    Queries go through that map. It is the plain alternative, and knows nothing of `queries`.
     """
-    own = closed_forms.tempered_svd(new)
     width = min(old.shape[1], new.shape[1])
-    x, target = normalise(old).astype(np.float64), normalise(own.corpus(new))[:, :width].astype(np.float64)
+    x, target = normalise(old).astype(np.float64), normalise(own(new))[:, :width].astype(np.float64)
     means = x.mean(axis=0), target.mean(axis=0)
     x -= means[0]
-    moment = x.T @ x / len(x)
-    weight = np.linalg.solve(_ridged(moment, ridge), x.T @ (target - means[1]) / len(x))
-    bias = means[1] - means[0] @ weight
-    query = Map(np.ascontiguousarray(own.corpus.weight[:, :width]))
-    return Sides(Map(np.ascontiguousarray(weight, np.float32), bias.astype(np.float32)), query)
+    moment, between = x.T @ x / len(x), x.T @ (target - means[1]) / len(x)
+    query = Map(np.ascontiguousarray(own.weight[:, :width]))
+
+    def with_ridge(ridge: float) -> Sides:
+        weight = np.linalg.solve(_ridged(moment, ridge), between)
+        bias = means[1] - means[0] @ weight
+        return Sides(Map(np.ascontiguousarray(weight, np.float32), bias.astype(np.float32)), query)
+
+    return with_ridge
 
 
-def reduced_rank(old: Float32, new: Float32, ridge: float, queries: Float32 | None) -> Sides:
+def reduced_rank(old: Float32, new: Float32, own: Map, queries: Float32 | None) -> WithRidge:
     """The best rank-m guess, for every m at once, of what the new model's queries think of its rows, from the old ones.
 
     With `M` the ridge regression from old to new, Co the old moment and Cq that of the queries, drawn toward the new
     rows' moment: `U s V' = svd(Cq^1/2 M' Co^1/2)`, corpus map `Co^-1/2 V s^1/2`, query map `Cq^-1/2 U s^1/2`: reduced-
-    rank regression, weighed by queries. `old (n, D)`, `new (n, E)`, `queries (q, E)`.
+    rank regression, weighed by queries. Rows are to queries what `own`, the new model's map, makes of both.
+    `old (n, D)`, `new (n, E)`, `queries (q, E)`.
     """
-    x, target = normalise(old).astype(np.float64), normalise(new).astype(np.float64)
-    damped = closed_forms.tempered_svd(new).corpus.weight.astype(np.float64)
-    target = target @ damped @ damped.T  # what rows are to queries, once their hubs are damped
-    moment = _ridged(x.T @ x / len(x), ridge)
+    width = min(old.shape[1], new.shape[1])
+    weight = own.weight.astype(np.float64)
+    target = normalise(new).astype(np.float64) @ weight @ weight.T
+    moment, between = moment_of(old), target.T @ normalise(old).astype(np.float64) / len(old)
     asked = moment_of(new)
     if queries is not None and len(queries):
-        share = len(queries) / (len(queries) + closed_forms.MOMENT_PRIOR)
-        asked = share * moment_of(queries) + (1 - share) * asked
-    width = min(old.shape[1], new.shape[1])
-    root, inverse = power(asked, 0.5), power(moment, -0.5)
-    u, s, vt = np.linalg.svd(root @ (target.T @ x / len(x)) @ inverse, full_matrices=False)
-    signs = signs_of(vt.T)
-    corpus = inverse @ vt.T * signs * s**0.5
-    query = power(asked, -0.5) @ u * signs * s**0.5
-    return Sides(*(Map(np.ascontiguousarray(side[:, :width], np.float32)) for side in (corpus, query)))
+        weight_of_queries = weight_of_log(queries)
+        asked = weight_of_queries * moment_of(queries) + (1 - weight_of_queries) * asked
 
+    def with_ridge(ridge: float) -> Sides:
+        inverse_root = power(_ridged(moment, ridge), -0.5)
+        weights = factored(asked, between @ inverse_root, inverse_root)
+        return Sides(*(Map(np.ascontiguousarray(side[:, :width], np.float32)) for side in weights))
+
+    return with_ridge
+
+
+WithRidge = Callable[[float], Sides]
+"""From a ridge to maps: what does not depend on it is found once."""
 
 FORMS = {"regression": regression, "reduced_rank": reduced_rank}
 
 
-def _ridged(moment: np.ndarray, ridge: float) -> np.ndarray:
+def _ridged(moment: Float64, ridge: float) -> Float64:
     return moment + ridge * np.trace(moment) / len(moment) * np.eye(len(moment))

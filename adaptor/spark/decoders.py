@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from numpy.typing import NDArray
 from pyspark.sql import Column, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, FloatType
@@ -21,7 +22,7 @@ from adaptor.errors import AdaptorError
 from adaptor.layout import Layout, nested_columns
 from adaptor.spark.udf import ArrowLists, lists_of
 from adaptor.spark.vector_types import require_codes, without_type_if_null
-from adaptor.vectors import check_dims
+from adaptor.vectors import Float32, check_dims
 
 Coded = Literal["int8", "binary", "bits"]
 
@@ -37,6 +38,12 @@ class Decoder:
 
     def __call__(self, codes: pa.Array) -> pa.Array:
         """Codes of one column as Arrow lists of float32; null where they are null."""
+        decoded, there = self.numbers(codes)
+        kind = pa.list_(pa.field("element", pa.float32(), nullable=False))
+        return rows_array(kind, decoded, None if there.all() else there)
+
+    def numbers(self, codes: pa.Array) -> tuple[Float32, NDArray[np.bool_]]:
+        """The decoded rows `(n, codec.width)` of those codes of a column that are there, and which are: `(rows,)`."""
         lists = Lists.of(codes)
         widths = lists.widths(0, len(lists))
         there = widths >= 0
@@ -49,9 +56,7 @@ class Decoder:
         width = int(sizes[0]) if len(sizes) else self.codec.bytes
         matrix, _ = lists.matrix(0, len(lists), there, width)
         prefixes = np.ascontiguousarray(matrix[:, : self.codec.bytes])
-        decoded = self.codec.decode(prefixes)
-        kind = pa.list_(pa.field("element", pa.float32(), nullable=False))
-        return rows_array(kind, decoded, None if there.all() else there)
+        return self.codec.decode(prefixes), there
 
 
 def decode_udf(artifact: Adaptor | str, encoding: Coded, dim: int) -> Any:

@@ -14,6 +14,7 @@ from pyspark.sql import functions as F
 from adaptor.config import SampleSettings, Source
 from adaptor.spark.columns import column
 from adaptor.spark.delta_log import DataFile, DeltaLog
+from adaptor.spark.sampling import place
 from adaptor.spark.tables import TableRef, restricted
 
 OVERREAD = 2.0  # times the sample's share of the rows: the share of the files that is read for it
@@ -68,6 +69,8 @@ def files_for(
     if (counts < 0).any():
         report(f"sample: {source} has files without row counts in its log, so every row is looked at")
         return None
+    if files_needed(len(files), settings.rows, counts.sum()) is None:
+        return None
     order = np.random.default_rng(settings.seed).permutation(len(files))
 
     def read(some: NDArray[np.int64]) -> DataFrame:
@@ -75,7 +78,7 @@ def files_for(
 
     pilot = order[:PILOT_FILES]
     matching = 1.0
-    if columns.where is not None and len(files) > FEWEST_FILES:
+    if columns.where is not None:
         matching = read(pilot).count() / max(int(counts[pilot].sum()), 1)
     count = files_needed(len(files), settings.rows, counts.sum() * matching)
     if count is None:
@@ -126,9 +129,8 @@ def _likeness(rows: DataFrame, embedding: str, count: float) -> float:
     numbers = F.transform(F.slice(vector, 1, NUMBERS), lambda x: x.cast("double"))
     some = rows.select(F.input_file_name().alias("file"), numbers.alias("numbers")).where(F.size("numbers") == NUMBERS)
     share = min(1.0, PILOT_FILES * PILOT_ROWS / max(count, 1))
-    picked = F.pmod(F.xxhash64("numbers"), F.lit(1 << 20)) < F.lit(int(share * (1 << 20)))
     by_file: dict[str, list[list[float]]] = {}
-    for row in some.where(picked).collect():
+    for row in some.where(place("numbers", 0) < share).collect():
         by_file.setdefault(row["file"], []).append(row["numbers"])
     groups = [np.array(numbers) for numbers in by_file.values()]
     return likeness_of([group[np.isfinite(group).all(axis=1)] for group in groups])

@@ -10,9 +10,8 @@ from pyspark.sql import functions as F
 
 from adaptor.errors import AdaptorError
 from adaptor.fitting.settings import Paired
-from adaptor.spark.columns import column
 from adaptor.spark.queries import vectors_by_id
-from adaptor.spark.row_checks import common_width, legible, reason
+from adaptor.spark.row_checks import common_width, ids_and_vectors, legible, reason
 from adaptor.spark.tables import TableRef, require_columns, require_embeddings
 from adaptor.vectors import Float32
 
@@ -35,10 +34,7 @@ class NewerRows:
         table = ref.read(spark)
         require_columns(table, [paired.id, paired.embedding], ref)
         require_embeddings(table, paired.embedding, ref)
-        rows = table.select(
-            legible(table, paired.id).cast("string").alias("id"),
-            column(table, paired.embedding).cast("array<float>").alias("embedding"),
-        )
+        rows = table.select(*ids_and_vectors(table, paired.id, paired.embedding))
         width = common_width(rows, "embedding")
         good = rows.where(reason("id", "embedding", width).isNull())
         counts = good.agg(F.count("*"), F.count_distinct("id")).first()

@@ -8,8 +8,8 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from adaptor.errors import AdaptorError
-from adaptor.spark.columns import column, path_of
-from adaptor.spark.row_checks import legible, reason, stratum
+from adaptor.spark.columns import path_of
+from adaptor.spark.row_checks import ids_and_vectors, legible, reason, stratum
 from adaptor.spark.tables import TableRef, require_columns, require_embeddings
 from adaptor.vectors import Float32
 
@@ -49,8 +49,7 @@ def read_queries(  # noqa: PLR0913 - tables, their columns, and what to read of 
     require_embeddings(df, embedding, ref)
     told_apart = stratum_column is not None and path_of(df.schema, stratum_column) is not None
     df = df.select(
-        legible(df, id_column).cast("string").alias("id"),
-        column(df, embedding).cast("array<float>").alias("embedding"),
+        *ids_and_vectors(df, id_column, embedding),
         stratum(df, stratum_column if told_apart else None).alias("stratum"),
     )
     grades = read_judgments(spark, judgments) if isinstance(judgments, str) else judgments

@@ -44,6 +44,14 @@ def reason(id_column: str, embedding: str, width: int) -> Column:
     )
 
 
+def ids_and_vectors(rows: DataFrame, id_column: str, embedding: str) -> list[Column]:
+    """`id`, as text, and `embedding`, as float32, of a table whose columns have these names."""
+    return [
+        legible(rows, id_column).cast("string").alias("id"),
+        column(rows, embedding).cast("array<float>").alias("embedding"),
+    ]
+
+
 def legible(rows: DataFrame, name: str) -> Column:
     """A column of `rows` as it is, but raw bytes in hex, from which `unhex` leads back: what may become text."""
     return _in_hex(column(rows, name), field_of(rows.schema, name).dataType)

@@ -14,9 +14,8 @@ from adaptor.config import SampleSettings
 from adaptor.errors import AdaptorError
 from adaptor.fitting.sample import Fold
 from adaptor.fitting.strata import MOST_STRATA, Labels, check_count, quotas
-from adaptor.spark.columns import column
 from adaptor.spark.delta_log import DataFile
-from adaptor.spark.row_checks import common_width, count_reasons, legible, reason, stratum
+from adaptor.spark.row_checks import common_width, count_reasons, ids_and_vectors, reason, stratum
 from adaptor.storage import as_url, open_folder, remove_folder
 from adaptor.training.batches import Batches, gather
 from adaptor.training.batches.arrow import ArrowBatches
@@ -154,8 +153,7 @@ def materialise(  # noqa: PLR0913 - a table, its columns, and how to sample it
 def _read(df: DataFrame, id_column: str, embedding: str, settings: SampleSettings) -> DataFrame:
     """What of a table a sample is made of."""
     return df.select(
-        legible(df, id_column).cast("string").alias("id"),
-        column(df, embedding).cast("array<float>").alias("embedding"),
+        *ids_and_vectors(df, id_column, embedding),
         stratum(df, settings.stratum).alias("stratum"),
     ).withColumn("place", place("id", settings.seed))
 

@@ -13,7 +13,6 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import FloatType
 
 from adaptor.artifact import Adaptor
-from adaptor.encode.arrow_lists import Lists
 from adaptor.spark.decoders import Coded, Decoder
 from adaptor.spark.udf import lists_of
 from adaptor.spark.vector_types import require_codes
@@ -41,8 +40,7 @@ def score_udf(artifact: Adaptor | str, encoding: Coded, dim: int) -> Any:
         scores = np.full(len(codes), np.nan, np.float32)
         if there.any():
             stored = codes[there]
-            decoded = Lists.of(decoder(lists_of(stored) if encoding == "int8" else pa.array(stored, pa.binary())))
-            rows, _ = decoded.matrix(0, len(decoded), np.ones(len(decoded), bool), codec.width)
+            rows, _ = decoder.numbers(lists_of(stored) if encoding == "int8" else pa.array(stored, pa.binary()))
             asked = np.stack(queries[there].to_list())
             alike = bool((asked == asked[:1]).all())
             encoded = adaptor.encode(asked[:1] if alike else asked, side="query")

@@ -162,9 +162,9 @@ class _Run:
         """The course so far: that of the checkpoint, which all workers must have found, else a new one."""
         saved = self._checkpoint.load() if self._checkpoint else None
         course = course_of(saved) if saved else Course()
-        found = torch.tensor([float(course.step)])
-        self._collective.mean_(found)
-        if float(found) != course.step:
+        mean_step = torch.tensor([float(course.step)])
+        self._collective.mean_(mean_step)
+        if float(mean_step) != course.step:
             raise AdaptorError(
                 "the workers don't find the same checkpoint: sample.folder must be on storage that all of them see"
             )
