@@ -92,8 +92,8 @@ def test_fit_leaves_no_sample_behind(lake):
 def test_progress_lines(lake):
     source = f"{lake.config.source.table} at version 0"
     assert lake.lines[0] == f"sampling 100,000 rows, or all, of {source}"
-    assert lake.lines[1].startswith(f"sample: {ROWS} rows of {source}, ")
     assert "set aside: 1 rows, zero" in lake.lines
+    assert any(line.startswith(f"sample: {ROWS} rows of {source}, ") for line in lake.lines)
     written = f"writing {ROWS + 3} rows of {lake.config.source.table} at version 0 to {lake.config.apply.target}"
     assert f"{written}, engine direct, 1 chunks" in lake.lines
 
