@@ -185,3 +185,15 @@ class BitsCodec:
     def score(self, queries: Float32, codes: Codes) -> Float32:
         """Inner products of mapped queries `(q, >= width)` with codes `(n, >= bytes)`: `(q, n) float32`."""
         return np.asarray(queries[:, : self.width] @ self.decode(codes).T)
+
+    def weights(self, queries: Float32) -> Float32:
+        """What each bit adds to the scores of mapped queries `(q, >= width)` if it is set, and else takes off.
+
+        `(q, 8 bytes) float32`. Their sum is, but for the same number for all rows, a score times the length that
+        the row had when it was decoded.
+        """
+        numbers, planes = self._bits // PLANES, self._bits % PLANES
+        told = [COEFFICIENTS[self.planes[number]][plane] for number, plane in zip(numbers, planes)]
+        weights = np.zeros((len(queries), 8 * self.bytes), np.float32)  # of the longest code the last byte is not full
+        weights[:, : len(numbers)] = queries[:, numbers] * (self.cells.deviations[numbers] * np.array(told, np.float32))
+        return weights

@@ -55,7 +55,7 @@ def model_card(adaptor: Adaptor, report: FitReport) -> str:
     if report.supervised:
         gain = report.supervised
         lines.append(
-            f"\nJudgments of {gain.labelled} queries: {gain.share:.0%} of the way was taken, "
+            f"\nJudgments of {gain.labelled} queries, of weight {gain.weight:g}: {gain.share:.0%} of the way, "
             f"nDCG@10 {gain.gain:+.4f} on held-out ones."
         )
     lines += _paired(report.paired) if report.paired else []

@@ -14,6 +14,7 @@ import adaptor
 from adaptor import Adaptor, AdaptorError
 from adaptor.bits import CELLS, COEFFICIENTS, DISTORTIONS, PLANES, REACH, Cells
 from adaptor.config import ConfigError, load_config
+from adaptor.encode.code_index import CodeIndex
 from adaptor.encode.kernel import Kernel
 from adaptor.evaluation.measurement import ADAPTOR, Variant
 from adaptor.fitting.closed_forms import query_aware_svd, tempered_svd
@@ -93,6 +94,49 @@ def test_score_is_the_product_with_what_is_decoded():
     queries = normalise(mapped(7, seed=1))
     expected = queries[:, : codec.width] @ codec.decode(codes).T
     np.testing.assert_allclose(codec.score(queries, codes), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("length", [1, 5, 24, 36])
+def test_a_score_is_a_sum_of_bits(length):
+    cells, queries = Cells.fit(mapped()), normalise(mapped(7, seed=5))
+    codec = cells.codec(length)
+    codes = codec.encode(mapped(seed=1))
+    signs = 2.0 * np.unpackbits(codes, axis=1) - 1
+    told = codec.weights(np.eye(cells.means.size, dtype=np.float32)) @ signs.T  # what the bits say of each number
+    known = np.where(codec.planes > 0, cells.means, 0)[:, None]  # the same for all rows
+    expected = queries @ (told + known) / np.linalg.norm(told + known, axis=0)
+    np.testing.assert_allclose(codec.score(queries, codes), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("length", [1, 24, 36])
+def test_an_index_finds_what_all_scores_find(length):
+    """36 bytes are all planes of 48 numbers; codes may be longer than what is searched."""
+    y, queries = mapped(3000), normalise(mapped(20, seed=5))
+    cells = Cells.fit(y)
+    codec = cells.codec(length)
+    codes = cells.codec(36).encode(y)
+    scores = codec.score(queries, codes)
+    found, rows = CodeIndex(codec, codes).search(queries, 10, listed=3000)
+    np.testing.assert_allclose(found, -np.sort(-scores)[:, :10], atol=1e-6)
+    np.testing.assert_allclose(np.take_along_axis(scores, rows, axis=1), found, atol=1e-6)
+
+
+def test_an_index_lists_few_and_loses_hardly_any():
+    y, queries = mapped(20_000), normalise(mapped(50, seed=5))
+    codec = Cells.fit(y).codec(12)
+    codes = codec.encode(y)
+    _, rows = CodeIndex(codec, codes).search(queries, 10)
+    expected = np.argsort(-codec.score(queries, codes), axis=1, kind="stable")[:, :10]
+    assert overlap(rows, expected).mean() > 0.98
+
+
+def test_an_index_of_few_rows():
+    y = mapped(5)
+    codec = Cells.fit(mapped()).codec(6)
+    _, rows = CodeIndex(codec, codec.encode(y)).search(normalise(y), 10)
+    assert sorted(rows[0]) == [0, 1, 2, 3, 4]
+    with pytest.raises(AdaptorError, match="of 6 bytes at least"):
+        CodeIndex(codec, np.zeros((3, 5), np.uint8))
 
 
 @pytest.mark.parametrize("width", [3, 10, 37])

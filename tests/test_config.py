@@ -34,6 +34,14 @@ def test_dims_are_sorted(tmp_path):
     assert load(tmp_path, dims=[16, 4]).dims == (4, 16)
 
 
+def test_bytes_stand_in_for_dims(tmp_path):
+    alone = {key: value for key, value in small_config(tmp_path, "lake/docs").items() if key != "dims"}
+    config = load_config(write_config(tmp_path / "codes.yaml", alone | {"bytes": [48, 24]}))
+    assert (config.dims, config.bytes) == ((24, 48), (24, 48))
+    with pytest.raises(ConfigError, match="dims is missing"):
+        load_config(write_config(tmp_path / "neither.yaml", alone))
+
+
 def test_overrides_win(tmp_path):
     config = load(
         tmp_path, ["sample.rows=77", "dims=[2,3]", "source.version=3", "apply.carry=[]", "fit.training.top_k=1"]

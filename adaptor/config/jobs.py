@@ -122,7 +122,7 @@ class Config(Section):
 
     source: Source
     sample: SampleSettings
-    dims: tuple[int, ...]
+    dims: tuple[int, ...]  # may be left out beside bytes: prefixes are then as long as codes have bytes
     bytes: tuple[int, ...] | None = None  # lengths of codes; null: a 64th, a 32nd and a 16th of the original's
     artifact: ArtifactSettings
     runs: Name  # the Delta table of all figures

@@ -39,7 +39,7 @@ def load_config(path: str, overrides: Sequence[str] = (), section: SectionName |
         raise ConfigError(f"{path} can't be read: {' '.join(str(error).split())}") from error
     try:
         # JSON mode, so that a YAML list may become a tuple and everything else stays strict.
-        config = Config.model_validate_json(json.dumps(_moved(document), default=str))
+        config = Config.model_validate_json(json.dumps(_with_dims(_moved(document)), default=str))
     except ValidationError as error:
         raise ConfigError("\n".join(f"{path}: {line}" for line in _sentences(error))) from error
     if section and getattr(config, section) is None:
@@ -55,6 +55,13 @@ def _moved(document: Any) -> Any:
     rest = {key: value for key, value in apply.items() if key != "price_per_core_hour"}
     rates = {"core_hour": apply["price_per_core_hour"]} | (document.get("rates") or {})
     return document | {"apply": rest, "rates": rates}
+
+
+def _with_dims(document: Any) -> Any:
+    """A document of codes alone gets dims: prefixes as long as codes have bytes, as those of int8 are."""
+    if not isinstance(document, dict) or "dims" in document or not document.get("bytes"):
+        return document
+    return document | {"dims": document["bytes"]}
 
 
 def load_configs(

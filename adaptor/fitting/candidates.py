@@ -126,8 +126,8 @@ class Maker:
             return sides
         return closed_forms.query_aware(sides.corpus, self.fold.rows, self.queries)
 
-    def supervised(self, start: Sides, judgments: Judgments) -> Sides:
-        """`start`, trained further on judgments: twice, the first result being the second's teacher.
+    def supervised(self, start: Sides, judgments: Judgments, weight: float) -> Sides:
+        """`start`, trained further on judgments of this weight: twice, the first result being the second's teacher.
 
         The first knows better than the start which documents resemble a query's answers, for
         judged queries and for all others.
@@ -136,7 +136,7 @@ class Maker:
 
         assert self.queries is not None
         query_training = replace(self.settings.query_training, sides="two")
-        supervision = self.settings.supervision
+        supervision = replace(self.settings.supervision, weight=weight)
         schedule = _schedule(replace(query_training, steps=supervision.steps, learning_rate=supervision.learning_rate))
         teacher = start
         for _ in range(2):

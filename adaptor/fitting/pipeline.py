@@ -23,7 +23,7 @@ from adaptor.fitting.report import FitReport, Score, StratumScore, SupervisionGa
 from adaptor.fitting.sample import Judgments, Sample, graded, in_memory
 from adaptor.fitting.settings import TRAINED, CandidateName, FitSettings
 from adaptor.fitting.strata import as_labels, hold_out, kept_by_stratum
-from adaptor.fitting.supervision import LEAST_LABELLED, choose_share
+from adaptor.fitting.supervision import LEAST_LABELLED, WEIGHTS, choose_supervision
 from adaptor.fitting.tuning import Experiment, Trials, Tuned, in_turn, search
 from adaptor.maps import Sides
 from adaptor.metrics import geometric_mean
@@ -300,15 +300,17 @@ def _supervise(maker: Maker, start: Sides, sample: Sample) -> tuple[Sides, Super
         return start, None
     from adaptor.training.objectives.judgments import blend
 
-    def trained(some: Judgments) -> Sides:
-        return maker.supervised(start, some)
+    def trained(some: Judgments, weight: float) -> Sides:
+        return maker.supervised(start, some, weight)
 
-    gain = choose_share(start, trained, sample.whole.rows, queries, judgments, maker.all_dims, maker.seed)
+    given = maker.settings.supervision.weight
+    weights, rows = WEIGHTS if given is None else (given,), sample.whole.rows
+    gain = choose_supervision(start, trained, weights, rows, queries, judgments, maker.all_dims, maker.seed)
     report(
-        f"judgments of {gain.labelled} queries: {gain.share:.0%} of the way, "
+        f"judgments of {gain.labelled} queries: {gain.share:.0%} of the way with a weight of {gain.weight:g}, "
         f"nDCG@10 {gain.gain:+.4f} on held-out queries"
     )
-    return (blend(start, trained(judgments), gain.share) if gain.share else start), gain
+    return (blend(start, trained(judgments, gain.weight), gain.share) if gain.share else start), gain
 
 
 def _require_enough(sample: Sample, settings: FitSettings) -> None:

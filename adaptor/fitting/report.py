@@ -46,11 +46,15 @@ class StratumScore:
 
 @dataclass(frozen=True)
 class SupervisionGain:
-    """The share of the way from the unsupervised maps that was taken, and its held-out gain in nDCG@10."""
+    """The share of the way from the unsupervised maps that was taken, and its held-out gain in nDCG@10.
+
+    `weight` is that of the judged terms in the training; the unlabelled ones weigh the rest.
+    """
 
     share: float
     gain: float
     labelled: int
+    weight: float = 0.5
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,7 @@ class Supervision:
 
     __pydantic_config__: ClassVar = STRICT
 
-    weight: Share = 0.5  # of the judged terms; the unlabelled ones weigh the rest
+    weight: Share | None = None  # of the judged terms, the unlabelled ones weigh the rest; null: by held-out queries
     smooth: Share = 0.4  # of a judged query's target that comes from the similarities of the teacher, first the start
     ranking: Weight = 0.0  # of the paper's ranking loss, beside the contrastive one
     hard_negatives: Count = 30

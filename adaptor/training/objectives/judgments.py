@@ -101,6 +101,7 @@ class JudgmentObjective:
         scores = losses.prefix_cosines(self._map(unlabelled, "query"), documents, self._made.dims)
         scores = scores / self.module.log_temperature.exp()
         unlabelled_loss = losses.divergence(questions.target(unlabelled, rows), scores, self._weight)
+        assert settings.weight is not None  # `Maker.supervised` gives one
         return settings.weight * contrastive + (1 - settings.weight) * unlabelled_loss
 
     def sides(self) -> Sides:
