@@ -98,7 +98,8 @@ def test_targets_keep_the_similarities_of_the_teacher_not_of_the_start():
         Sides(Map(np.diag(kept).astype(np.float32))) for kept in (np.ones(width), np.arange(width) % 2 == 0)
     )
     judge = Judge.of(teacher, queries, "query", corpus, (width,))
-    make = MakeJudgmentObjective(start, teacher, queries, graded, (8, width), QueryTraining(), Supervision(smooth=1.0))
+    only_teacher = Supervision(smooth=1.0)
+    make = MakeJudgmentObjective(start, teacher, queries, graded, (8, width), QueryTraining(), only_teacher, 0.5)
     trained = train(make, in_memory(corpus).batches, None, Schedule(1e-2, 100, None, 50, 2), 0, None, Alone()).sides
     assert judge.overlap(trained, corpus)[width] > judge.overlap(start, corpus)[width] + 0.1
 

@@ -136,12 +136,12 @@ class Maker:
 
         assert self.queries is not None
         query_training = replace(self.settings.query_training, sides="two")
-        supervision = replace(self.settings.supervision, weight=weight)
+        supervision = self.settings.supervision
         schedule = _schedule(replace(query_training, steps=supervision.steps, learning_rate=supervision.learning_rate))
         teacher = start
         for _ in range(2):
             make = MakeJudgmentObjective(
-                start, teacher, self.queries, judgments, self.all_dims, query_training, supervision
+                start, teacher, self.queries, judgments, self.all_dims, query_training, supervision, weight
             )
             teacher = self.run("judgments", make, schedule, None, None).sides
         return teacher

@@ -24,7 +24,10 @@ from adaptor.vectors import Float32
 
 @dataclass(frozen=True)
 class MakeJudgmentObjective:
-    """How the workers make the objective: `start` is what changes, `teacher` whose similarities the targets keep."""
+    """How the workers make the objective: `start` is what changes, `teacher` whose similarities the targets keep.
+
+    `weight`, 0 to 1, is that of the judged terms; the unlabelled ones weigh the rest.
+    """
 
     start: Sides
     teacher: Sides
@@ -33,6 +36,7 @@ class MakeJudgmentObjective:
     dims: tuple[int, ...]
     training: QueryTraining
     supervision: Supervision
+    weight: float
 
     def __call__(self, corpus: Float32, seed: int) -> JudgmentObjective:
         """The objective, inside a worker, on the rows that arrived there."""
@@ -101,8 +105,7 @@ class JudgmentObjective:
         scores = losses.prefix_cosines(self._map(unlabelled, "query"), documents, self._made.dims)
         scores = scores / self.module.log_temperature.exp()
         unlabelled_loss = losses.divergence(questions.target(unlabelled, rows), scores, self._weight)
-        assert settings.weight is not None  # `Maker.supervised` gives one
-        return settings.weight * contrastive + (1 - settings.weight) * unlabelled_loss
+        return self._made.weight * contrastive + (1 - self._made.weight) * unlabelled_loss
 
     def sides(self) -> Sides:
         """The maps as they are by now."""
