@@ -86,7 +86,7 @@ $(VENV)/run.stamp: pyproject.toml constraints.txt tools/setup_spark.py conf/spar
 	@touch $@
 
 $(VENV)/full.stamp: $(VENV)/run.stamp tools/build_horovod.sh
-	$(PIP) --no-build-isolation --editable '.[spark,train,petastorm,notebook,report,horovod,s3,tune,search,connect,package,dev]'
+	$(PIP) --no-build-isolation --editable '.[spark,train,petastorm,notebook,report,horovod,s3,tune,search,tracking,connect,package,dev]'
 	tools/build_horovod.sh $(VENV)
 	@touch $@
 
@@ -98,6 +98,6 @@ $(LATEST)/full.stamp: pyproject.toml constraints-latest.txt tools/setup_spark.py
 	$(LATEST_PYTHON) -m venv $(LATEST)
 	$(LATEST)/bin/pip install --quiet --constraint constraints-latest.txt setuptools wheel
 	$(LATEST)/bin/pip install --quiet --constraint constraints-latest.txt --no-build-isolation \
-	    --editable '.[spark,train,notebook,report,s3,tune,search,connect,package,dev]'
+	    --editable '.[spark,train,notebook,report,s3,tune,search,tracking,connect,package,dev]'
 	$(LATEST)/bin/python tools/setup_spark.py
 	@touch $@

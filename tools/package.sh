@@ -12,7 +12,7 @@ venv=$(cd "$1" && pwd)
 dist=$2 kind=$3
 case $kind in
     apply) extras=spark,s3 ;;
-    full) extras=spark,s3,train,tune,report ;;
+    full) extras=spark,s3,train,tune,tracking,report ;;
     *) echo "package: there is no package $kind; apply or full" >&2; exit 1 ;;
 esac
 [ -x "$venv/bin/venv-pack" ] || { echo "package: $venv has no venv-pack; make package installs it" >&2; exit 1; }

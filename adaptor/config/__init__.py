@@ -7,6 +7,7 @@ from adaptor.config.evaluating import (
     Rates,
     RecommendSettings,
     ReportSettings,
+    TrackingSettings,
 )
 from adaptor.config.jobs import SAME, Apply, ArtifactSettings, Config, QueryLog, SampleSettings, Source, WorkersSettings
 from adaptor.config.loading import load_config, load_configs
@@ -27,6 +28,7 @@ __all__ = [
     "ReportSettings",
     "SampleSettings",
     "Source",
+    "TrackingSettings",
     "WorkersSettings",
     "load_config",
     "load_configs",

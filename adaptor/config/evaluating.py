@@ -1,7 +1,8 @@
-"""Sections of what is measured and demanded: evaluate, gate, recommend, monitor, report, rates."""
+"""Sections of what is measured, demanded and recorded: evaluate, gate, recommend, monitor, report, rates, tracking."""
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 from pydantic import Field, field_validator, model_validator
@@ -83,3 +84,19 @@ class RecommendSettings(Section):
     """What a width and encoding must hold to be recommended: rules that name no dim."""
 
     rules: Annotated[tuple[Name, ...], Field(min_length=1)] = ("retention >= 0.95",)
+
+
+class TrackingSettings(Section):
+    """Where MLflow keeps a record of each fit, beside the one in its artifact."""
+
+    uri: Name  # any of MLflow's tracking URIs: https://HOST, databricks, sqlite:///lake/mlflow.db, postgresql://...
+    experiment: Name = "matryoshka-adaptor"  # made where it is not there
+
+    @field_validator("uri")
+    @classmethod
+    def _uri(cls, uri: str) -> str:
+        if (uri != "databricks" and not re.match(r"\w[\w+.-]*:", uri)) or uri.startswith("file:"):
+            raise ValueError(
+                "MLflow keeps runs in no plain folder any more; write sqlite:///lake/mlflow.db or https://HOST"
+            )
+        return uri

@@ -13,6 +13,7 @@ from adaptor.config.evaluating import (
     Rates,
     RecommendSettings,
     ReportSettings,
+    TrackingSettings,
 )
 from adaptor.config.section import Name, Section, as_value_error
 from adaptor.errors import AdaptorError
@@ -136,6 +137,7 @@ class Config(Section):
     monitor: MonitorSettings = MonitorSettings()
     report: ReportSettings = ReportSettings()
     rates: Rates = Rates()
+    tracking: TrackingSettings | None = None
 
     @property
     def gate_rules(self) -> tuple[Rule, ...]:

@@ -26,6 +26,10 @@ def fit(config: ConfigFile, overrides: Overrides = []) -> None:
             from adaptor.fitting.tuning import require_optuna
 
             require_optuna()
+        if settings.tracking:
+            from adaptor.spark.tracking import require_mlflow
+
+            require_mlflow(settings.tracking.uri)
         from adaptor.console.progress import at_work
         from adaptor.console.summaries import print_fitted
         from adaptor.spark.fit import fit_table

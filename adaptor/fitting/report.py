@@ -120,7 +120,7 @@ class TrainingRecord:
     @classmethod
     def of(cls, runs: list[TrainingRun]) -> TrainingRecord | None:
         """The record of these trainings; None where nothing was trained."""
-        return cls(runs, {name: version(name) for name in RUN_ON if _is_installed(name)}) if runs else None
+        return cls(runs, versions()) if runs else None
 
 
 @dataclass(frozen=True)
@@ -217,6 +217,11 @@ def _training(record: Mapping[str, Any] | None) -> TrainingRecord | None:
     if record is None:
         return None
     return TrainingRecord([TrainingRun(**run) for run in record["runs"]], record["versions"], record["workers"])
+
+
+def versions() -> dict[str, str]:
+    """Those of the packages that decide what a fit comes to, of which not all need be here."""
+    return {name: version(name) for name in RUN_ON if _is_installed(name)}
 
 
 def _is_installed(name: str) -> bool:

@@ -30,6 +30,7 @@ from adaptor.spark.runs import Figure, Run, record, recording_failure
 from adaptor.spark.sampling import Materialised, materialise
 from adaptor.spark.session import Clock
 from adaptor.spark.tables import TableRef, require_columns, require_embeddings, require_rows
+from adaptor.spark.tracking import require_mlflow, track
 from adaptor.spark.trials import as_tasks
 from adaptor.spark.workers import checkpoints_of, open_workers
 from adaptor.storage import require_writable_folder
@@ -57,14 +58,20 @@ def fit_table(spark: SparkSession, config: Config, report: Callable[[str], None]
 
     It is the candidate, but current where it is the first one, or where `artifact.promote` says so.
 
-    Raises `AdaptorError` when the source can't be read as embeddings or has too few good rows.
+    With `config.tracking` MLflow gets a record of it; where it can't, a line says so and the version is kept. Raises
+    `AdaptorError` when the source can't be read as embeddings or has too few good rows.
     """
+    if config.tracking:
+        require_mlflow(config.tracking.uri)
     with recording_failure(spark, config, "fit") as clock:
         source = TableRef(config.source.table, config.source.version).pinned(spark)
         require_writable_folder(config.artifact.folder, "artifact")
         require_commits(spark, TableRef(config.runs), "runs", replaced=False)
         with named_causes(spark, source, config.source):
-            return _fit(spark, source, config, as_progress(report), clock)
+            fitted = _fit(spark, source, config, as_progress(report), clock)
+    if config.tracking:
+        track(config, config.tracking, fitted, _figures(fitted.report), report)
+    return fitted
 
 
 def _fit(spark: SparkSession, source: TableRef, config: Config, report: Progress, clock: Clock) -> Fitted:
