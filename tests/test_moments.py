@@ -48,14 +48,17 @@ def assert_moments(found: Moments, x: np.ndarray, atol: float = 1e-12) -> None:
 
 @pytest.fixture(scope="module")
 def docs(spark, tmp_path_factory):
-    """700 good rows, seven bad ones and one without an id, as a Delta table of several files with deletion vectors."""
-    folder = tmp_path_factory.mktemp("lake")
-    ids = [*(f"d{row:03d}" for row in range(len(X) + len(BAD))), None]
-    df = embeddings_frame(spark, [*X, *BAD, X[0]], ids).withColumn("part", F.expr("coalesce(id < 'd300', true)"))
-    return save_delta(df.repartition(6), folder / "docs")
+    """700 good rows, seven bad ones and one without an id in six files, and 60 that deletion vectors mark."""
+    docs = tmp_path_factory.mktemp("lake") / "docs"
+    ids = [*(f"d{row:03d}" for row in range(len(X) + len(BAD))), None, *(f"gone{row}" for row in range(60))]
+    df = embeddings_frame(spark, [*X, *BAD, X[0], *-X[:60]], ids).repartition(6)
+    df.write.format("delta").option("delta.enableDeletionVectors", "true").save(str(docs))
+    spark.sql(f"DELETE FROM delta.`{docs}` WHERE id LIKE 'gone%'")
+    assert "deletionVector" in (docs / "_delta_log" / "00000000000000000001.json").read_text()
+    return str(docs)
 
 
-def test_all_good_rows_of_several_files_count(spark, docs):
+def test_all_good_rows_of_several_files_count_and_no_deleted_ones(spark, docs):
     rows = TableRef(docs).read(spark)
     assert len(rows.inputFiles()) == 6
     found, bad = moments_of_table(rows, COLUMNS, WIDTH)
@@ -76,13 +79,11 @@ def test_equal_tables_give_equal_moments(spark, docs):
     np.testing.assert_array_equal(first.second, second.second)
 
 
-def test_conditions_and_deletion_vectors_are_honoured(spark, docs, tmp_path):
-    copy = save_delta(TableRef(docs).read(spark).coalesce(2), tmp_path / "docs")
-    spark.sql(f"ALTER TABLE delta.`{copy}` SET TBLPROPERTIES ('delta.enableDeletionVectors' = true)")
-    spark.sql(f"DELETE FROM delta.`{copy}` WHERE id < 'd100'")
-    rows = TableRef(copy).pinned(spark).read(spark)
-    assert_moments(moments_of_table(rows, COLUMNS, WIDTH)[0], X[100:])
-    assert_moments(moments_of_table(rows.where("part"), COLUMNS, WIDTH)[0], X[100:300])
+def test_conditions_and_versions_are_honoured(spark, docs):
+    rows = TableRef(docs).read(spark).where("id < 'd300'")
+    assert_moments(moments_of_table(rows, COLUMNS, WIDTH)[0], X[:300])
+    before = TableRef(docs, version=0).read(spark)
+    assert_moments(moments_of_table(before, COLUMNS, WIDTH)[0], np.concatenate([X, -X[:60]]))
 
 
 def test_doubles_and_numbers_far_from_one(spark):

@@ -118,7 +118,11 @@ def sums_of(rows: Float32) -> Float64:
     """The sum of `rows (n, D)`, brought to length 1, and of their `x x'`, one above the other: `(1 + D, D)`."""
     unit = rows.astype(np.float64)
     unit /= np.linalg.norm(unit, axis=1, keepdims=True)
-    return np.vstack([unit.sum(axis=0), unit.T @ unit])
+    width = unit.shape[1]
+    sums = np.empty((1 + width, width))
+    np.sum(unit, axis=0, out=sums[0])
+    np.matmul(unit.T, unit, out=sums[1:])
+    return sums
 
 
 Corpus = Float32 | Moments
