@@ -1,6 +1,7 @@
 """Mean and second moment of all rows of a table, and the closed forms that are made of them."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from adaptor.fitting import closed_forms
 from adaptor.fitting.moments import Moments
 from adaptor.fitting.pipeline import fit_sample
 from adaptor.fitting.sample import Sample, in_memory
-from adaptor.fitting.settings import FitSettings
+from adaptor.fitting.settings import FitSettings, Training
 from adaptor.maps import Map
 from adaptor.spark import moments as of_tables
 from adaptor.spark.fit import fit_table
@@ -144,32 +145,51 @@ def test_query_aware_maps_of_moments_find_what_those_of_rows_find():
         assert np.corrcoef(scores[0].ravel(), scores[1].ravel())[0, 1] > 0.999
 
 
-def of_sample(name: str, asked: list[str], everything: np.ndarray | None):
+EVERYTHING = np.random.default_rng(5).normal(size=(2000, 32)).astype(np.float32) * np.linspace(0.1, 2, 32, dtype="f4")
+FAST = Training(steps=4, evaluate_every=2)
+
+
+def of_sample(name: str, asked: list[str], everything: np.ndarray | None, queries: np.ndarray | None = QUERIES):
     """A fit of one candidate on 400 rows, that may ask for the moments of other rows."""
 
     def find() -> Moments:
         asked.append(name)
         return Moments.of(everything)
 
-    sample = Sample(in_memory(CORPUS[40:]), in_memory(CORPUS[:40]), in_memory(CORPUS), QUERIES)
-    if everything is not None:
-        sample = Sample(sample.train, sample.held_out, sample.whole, QUERIES, moments=find)
-    return fit_sample(sample, [4, 8], FitSettings(candidates=(name,)), 0)
+    sample = Sample(in_memory(CORPUS[40:]), in_memory(CORPUS[:40]), in_memory(CORPUS), queries)
+    sample = sample if everything is None else replace(sample, moments=find)
+    return fit_sample(sample, [4, 8], FitSettings(candidates=(name,), training=FAST), 0)
 
 
 @pytest.mark.parametrize("name", ["svd", "pca", "tempered_svd", "query_aware_svd", "query_aware_tempered"])
 def test_the_winner_is_made_of_them_and_the_contest_is_not(name):
-    everything = np.random.default_rng(5).normal(size=(2000, 32)).astype(np.float32) * np.linspace(0.1, 2, 32)
     asked: list[str] = []
     plain, scored = of_sample(name, asked, None)
-    made, scored_too = of_sample(name, asked, everything.astype(np.float32))
+    made, scored_too = of_sample(name, asked, EVERYTHING)
     assert asked
     assert [s.figures for s in scored.candidates] == [s.figures for s in scored_too.candidates]
     assert plain.fingerprint != made.fingerprint
     if name in ("svd", "pca", "tempered_svd"):
-        expected = getattr(closed_forms, name)(everything.astype(np.float32)).corpus
+        expected = getattr(closed_forms, name)(EVERYTHING).corpus
         np.testing.assert_allclose(prefixes(made.corpus, 8), prefixes(expected, 8), atol=1e-3)
     assert np.abs(prefixes(made.corpus, 8) - prefixes(plain.corpus, 8)).max() > 0.3
+
+
+def test_a_trained_winner_starts_from_the_form_of_all_rows():
+    asked: list[str] = []
+    made, scored = of_sample("trained", asked, EVERYTHING, queries=None)
+    assert asked
+    assert made.corpus.residual is not None
+    assert scored.training.runs[-1].step > 0
+    np.testing.assert_allclose(prefixes(made.corpus, 8), prefixes(closed_forms.svd(EVERYTHING).corpus, 8), atol=1e-3)
+
+
+def test_few_queries_move_a_winner_of_all_rows():
+    asked: list[str] = []
+    made, _ = of_sample("svd", asked, EVERYTHING, QUERIES[:20])
+    assert len(asked) > 1
+    expected = closed_forms.query_aware(closed_forms.svd(EVERYTHING).corpus, EVERYTHING, QUERIES[:20]).corpus
+    np.testing.assert_allclose(prefixes(made.corpus, 8), prefixes(expected, 8), atol=0.1)
 
 
 def test_nobody_asks_for_them_where_truncation_wins():
