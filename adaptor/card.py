@@ -33,6 +33,7 @@ def model_card(adaptor: Adaptor, report: FitReport) -> str:
         f"- source: `{source}`, version {'-' if version is None else version}",
         f"- sample: {config['rows']} rows, seed {config['seed']}, {report.held_out_rows} held out{sampled}",
         f"- chosen: {config['candidate']}, then fitted again on all {config['rows']} rows",
+        *_moments(report),
         f"- made with matryoshka-adaptor {importlib.metadata.version('matryoshka-adaptor')}",
         "",
         f"The fit was to keep {report.keep}: {meaning}.",
@@ -69,6 +70,11 @@ def model_card(adaptor: Adaptor, report: FitReport) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _moments(report: FitReport) -> list[str]:
+    rows = report.origin.moments if report.origin else None
+    return [] if rows is None else [f"- moments: of all {rows} good rows of the source, not of the sample"]
 
 
 def _paired(paired: PairedReport) -> list[str]:

@@ -44,6 +44,15 @@ class SampleSettings(Section):
     seed: int = 0
     stratum: Name | None = None  # a column, such as language: as many rows of each, and each reported apart
     exact: bool = False  # true: every row is looked at, not those of some files
+    moments: Literal["sample", "all"] = "sample"  # all: the winner is made of the moments of all rows, by a pass
+
+    @model_validator(mode="after")
+    def _moments(self) -> SampleSettings:
+        if self.moments == "all" and self.stratum is not None:
+            raise ValueError(
+                "moments: all weighs each stratum by its rows, stratum gives all of them as many; take one of both out"
+            )
+        return self
 
 
 class ArtifactSettings(Section):
@@ -197,6 +206,8 @@ class Config(Section):
         if self.fit.tune or self.fit.keep != "retrieval":
             key = "fit.tune" if self.fit.tune else "fit.keep: neighbours"
             raise ValueError(f"{key} is for fits of one model; take it out, or fit.paired")
+        if self.sample.moments == "all":
+            raise ValueError("sample.moments: all is for fits of one model; take it out, or fit.paired")
         if self.query_log and self.query_log.judgments:
             raise ValueError("query_log.judgments is for fits of one model; take it out, or fit.paired")
         return self

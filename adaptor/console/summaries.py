@@ -50,6 +50,8 @@ def print_fitted(fitted: Fitted) -> None:
     console.print(f"artifact     {fitted.path}   ({winner}, fingerprint {adaptor.fingerprint[:12]})")
     if fitted.is_candidate:
         console.print("candidate    another version is current: `adaptor compare`, then `adaptor promote`")
+    if report.origin and report.origin.moments:
+        console.print(f"moments      of all {report.origin.moments:,} good rows")
     console.print(f"source       {fitted.source}, {sum(fitted.bad_rows.values())} bad rows set aside")
     console.print(f"took         {fitted.seconds:.0f} s")
 

@@ -134,31 +134,15 @@ class Kernel:
             for start in range(0, len(lists), step):
                 stop = min(start + step, len(lists))
                 why_here = why[seen : seen + stop - start]
-                y, norms = self._with_direction(mapped(*self._good_rows(lists, start, stop, why_here)), why_here)
+                good = good_rows(lists, start, stop, self.adaptor.width, why_here)
+                y, norms = self._with_direction(mapped(*good), why_here)
                 self._write(y, norms, [rows[done : done + len(y)] for rows in stored])
                 seen, done = seen + stop - start, done + len(y)
-        good = None if done == total else why == GOOD
+        are_good = None if done == total else why == GOOD
         return Adapted(
-            [rows_array(self._kind, rows[:done], good) for rows in stored],
+            [rows_array(self._kind, rows[:done], are_good) for rows in stored],
             self._reasons(why) if done < total else pa.nulls(total, pa.string()),
         )
-
-    def _good_rows(
-        self, lists: Lists, start: int, stop: int, why: NDArray[np.int64]
-    ) -> tuple[Float32, NDArray[np.float32]]:
-        """The good ones of rows `start:stop` with their lengths; `why` is filled in for the others."""
-        width = self.adaptor.width
-        widths = lists.widths(start, stop)
-        fits = widths == width
-        why[~fits] = np.where(widths < 0, NULL, WIDTH + widths)[~fits]
-        numbers, holed = lists.matrix(start, stop, fits, width)
-        with np.errstate(over="ignore", invalid="ignore"):
-            x = np.ascontiguousarray(numbers, dtype=np.float32)
-            squares = np.einsum("ij,ij->i", x, x)
-        usual = (squares > LEAST_SQUARE) & (squares < MOST_SQUARE)
-        if holed is None and usual.all():
-            return x, np.sqrt(squares)
-        return _good_of(x, squares, usual, holed, why, np.flatnonzero(fits))
 
     def _with_direction(self, y: Float32, why: NDArray[np.int64]) -> tuple[Float32, NDArray[np.float64]]:
         """The mapped rows whose shortest prefix has a direction, and the lengths of their prefixes.
@@ -241,6 +225,23 @@ class Kernel:
         known = {**REASONS, ZERO_PREFIX: f"zero at dim {self.shortest}"}
         texts = [known.get(int(code), f"width {code - WIDTH} instead of {self.adaptor.width}") for code in codes]
         return pa.array(texts, pa.string()).take(pa.array(rows, mask=why == GOOD))
+
+
+def good_rows(
+    lists: Lists, start: int, stop: int, width: int, why: NDArray[np.int64]
+) -> tuple[Float32, NDArray[np.float32]]:
+    """The good ones of rows `start:stop` with their lengths; `why (stop - start,)` is filled in for the others."""
+    widths = lists.widths(start, stop)
+    fits = widths == width
+    why[~fits] = np.where(widths < 0, NULL, WIDTH + widths)[~fits]
+    numbers, holed = lists.matrix(start, stop, fits, width)
+    with np.errstate(over="ignore", invalid="ignore"):
+        x = np.ascontiguousarray(numbers, dtype=np.float32)
+        squares = np.einsum("ij,ij->i", x, x)
+    usual = (squares > LEAST_SQUARE) & (squares < MOST_SQUARE)
+    if holed is None and usual.all():
+        return x, np.sqrt(squares)
+    return _good_of(x, squares, usual, holed, why, np.flatnonzero(fits))
 
 
 def _good_of(

@@ -13,6 +13,7 @@ import numpy as np
 from adaptor.errors import AdaptorError
 from adaptor.fitting import closed_forms
 from adaptor.fitting.judge import Judge, Standard
+from adaptor.fitting.moments import Moments
 from adaptor.fitting.report import TrainingRun
 from adaptor.fitting.sample import Fold, Judgments
 from adaptor.fitting.settings import PAPER, CandidateName, FitSettings, QueryTraining, Training
@@ -59,7 +60,8 @@ class Maker:
 
     `damping` is that of `closed_forms.temper`, one for all candidates of a fit; None finds it in the rows.
     What is not trained is found once: `closed_forms` hold it, also for makers that `dataclasses.replace` makes
-    of this one. `report` gets a line before what takes long.
+    of this one. `report` gets a line before what takes long. `moments`, found by whoever first needs them, stand for
+    those of `fold`; what they can't tell, hubs and what an MLP makes of rows, the rows of `fold` do.
     """
 
     fold: Fold
@@ -74,6 +76,7 @@ class Maker:
     closed_forms: dict[CandidateName, Sides] = field(default_factory=dict)
     trainings: list[TrainingRun] = field(default_factory=list)  # those that were run, also by such makers
     must_be_linear: bool = False  # for judgments, which change a linear map
+    moments: Callable[[], Moments] | None = None
 
     @property
     def all_dims(self) -> tuple[int, ...]:
@@ -124,7 +127,7 @@ class Maker:
         """A map of the corpus alone, moved by the queries; as it is where the embedder's own order is to stay."""
         if nested or self.queries is None:
             return sides
-        return closed_forms.query_aware(sides.corpus, self.fold.rows, self.queries)
+        return self._query_aware(sides.corpus)
 
     def supervised(self, start: Sides, judgments: Judgments, weight: float) -> Sides:
         """`start`, trained further on judgments of this weight: twice, the first result being the second's teacher.
@@ -157,18 +160,32 @@ class Maker:
             return self._tempered(self.closed("svd"))
         if name == "query_aware_svd":
             assert self.queries is not None
-            self._say_if_long(name, len(self.fold.rows) + len(self.queries))
-            return closed_forms.query_aware_svd(self.fold.rows, self.queries)
+            self._say_if_long(name, len(self.queries))
+            return closed_forms.query_aware_svd(self.fold.rows, self.queries, self._found)
         if name == "query_aware_tempered":
-            assert self.queries is not None
-            return closed_forms.query_aware(self.closed("tempered_svd").corpus, self.fold.rows, self.queries)
-        if name != "truncation":
-            self._say_if_long(name, len(self.fold.rows))
-        return getattr(closed_forms, name)(self.fold.rows)
+            return self._query_aware(self.closed("tempered_svd").corpus)
+        if name == "truncation":
+            return closed_forms.truncation(self.fold.rows)
+        self._say_if_long(name)
+        return getattr(closed_forms, name)(self._found or self.fold.rows)
 
-    def _say_if_long(self, name: str, rows: int) -> None:
+    @property
+    def _found(self) -> Moments | None:
+        """The moments that stand for those of `fold`, if there are any."""
+        return self.moments() if self.moments else None
+
+    def _moments_for(self, side: Map) -> Moments | None:
+        """The same, where they tell what `side` makes of rows: it is linear."""
+        return self._found if side.residual is None else None
+
+    def _query_aware(self, base: Map) -> Sides:
+        assert self.queries is not None
+        return closed_forms.query_aware(base, self.fold.rows, self.queries, self._moments_for(base))
+
+    def _say_if_long(self, name: str, queries: int = 0) -> None:
         width = self.fold.rows.shape[1]
-        order = min(rows, width)
+        rows = (self._found.count if self._found else len(self.fold.rows)) + queries
+        order = width if self._found else min(rows, width)
         if order > LONG:
             self.report(
                 f"finding {name} of {rows} rows of width {width}: "
@@ -183,7 +200,7 @@ class Maker:
         return closed_forms.damping(self.fold.rows) if self.damping is None else self.damping
 
     def _tempered(self, sides: Sides) -> Sides:
-        return closed_forms.temper(sides, self.fold.rows, self.strength)
+        return closed_forms.temper(sides, self._moments_for(sides.corpus) or self.fold.rows, self.strength)
 
     def _train_on_corpus(
         self, name: CandidateName, nested: bool, judge: Judge | None, stop_at: int | None = None

@@ -1,18 +1,17 @@
 """The closed forms: each a function from a sample to the maps of both sides.
 
-They are the honest baselines, the starts of training, and sometimes the winners.
+They are the honest baselines, the starts of training, and sometimes the winners. Where only moments of a corpus count,
+those of more rows than the sample's will do.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from adaptor.fitting.moments import Corpus, Float64, Moments, Rows, known_of, signs_of
 from adaptor.maps import Map, Residual, Sides
 from adaptor.metrics import nearest
 from adaptor.vectors import Float32, normalise
-
-Float64 = NDArray[np.float64]
 
 MEAN_LEAST, MEAN_PRIOR = 0.5, 40  # share of each side's mean that is taken off at least; times q / (q + prior)
 MOMENT_PRIOR = 400  # the corpus's second moment weighs as much as this many queries
@@ -27,21 +26,21 @@ def truncation(corpus: Float32) -> Sides:
     return Sides(Map(np.eye(corpus.shape[1], dtype=np.float32)))
 
 
-def svd(corpus: Float32) -> Sides:
-    """The uncentred SVD's right singular vectors, strongest first: a rotation of `corpus (n, D)`.
+def svd(corpus: Corpus) -> Sides:
+    """The uncentred SVD's right singular vectors, strongest first: a rotation of `corpus (n, D)`, or by its moments.
 
     Orthogonal, so the full width keeps every similarity; the prefix of length m is the best
     rank-m approximation of the sample.
     """
-    return Sides(Map(_rotation(normalise(corpus))))
+    return Sides(Map(known_of(corpus).unit().directions()))
 
 
-def pca(corpus: Float32) -> Sides:
-    """Centred PCA: the mean of `corpus (n, D)` is taken off both sides first."""
-    unit = normalise(corpus)
-    mean = unit.mean(axis=0)
-    weight = _rotation(unit - mean)
-    return Sides(Map(weight, bias=-mean @ weight))
+def pca(corpus: Corpus) -> Sides:
+    """Centred PCA: the mean of `corpus (n, D)`, or by its moments, is taken off both sides first."""
+    unit = known_of(corpus).unit()
+    mean = unit.mean
+    weight = unit.less(mean).directions()
+    return Sides(Map(weight, bias=(-mean @ weight).astype(np.float32)))
 
 
 def tempered_svd(corpus: Float32) -> Sides:
@@ -55,15 +54,15 @@ def damping(corpus: Float32) -> float:
     return TEMPER_LEAST + (TEMPER_MOST - TEMPER_LEAST) * mean_made_hubs(unit, unit, itself=True)
 
 
-def temper(sides: Sides, corpus: Float32, strength: float) -> Sides:
+def temper(sides: Sides, corpus: Corpus, strength: float) -> Sides:
     """Damp the coordinates that all rows share: `(1 + e / 3) ** -a`, e a coordinate's relative energy.
 
     Directions common to all rows make hubs, rows that are everyone's neighbour, and take up
     room in a short prefix. The strength `a` is `damping`'s: damping changes the full-width
-    similarities, so agreement with them can't choose it.
+    similarities, so agreement with them can't choose it. Moments tell the energies of linear maps alone.
     """
-    y = normalise(sides.corpus(corpus))
-    energy = np.square(y).mean(axis=0) * y.shape[1]
+    energies = known_of(corpus).through(sides.corpus).unit().energies
+    energy = energies * len(energies)
     gain = ((1 + energy / TEMPER_KNEE) ** -strength).astype(np.float32)
     side = sides.corpus
     return Sides(
@@ -100,25 +99,27 @@ def hub_skew(corpus: Float32, queries: Float32, itself: bool = False) -> float:
     return float((((count - count.mean()) / spread) ** 3).mean()) if spread else 0.0
 
 
-def query_aware_svd(corpus: Float32, queries: Float32) -> Sides:
+def query_aware_svd(corpus: Float32, queries: Float32, moments: Moments | None = None) -> Sides:
     """The best rank-m fit of every `query . document` at once, from the second moments of both sides.
 
     With moments Cx and Cq, `U s V' = svd(Cq^1/2 Cx^1/2)`, corpus map `Cx^-1/2 V s^1/2`, query map
     `Cq^-1/2 U s^1/2`. From half to all of each side's mean is taken off first, as far as it makes
     hubs of what queries find; and Cq is drawn toward Cx. Fewer queries change less.
-    `corpus (n, D)`, `queries (q, D)`. Not orthogonal: full-width similarities change a little.
+    `corpus (n, D)`, `queries (q, D)`; `moments` stand for those of the corpus, whose rows then only tell its hubs.
+    Not orthogonal: full-width similarities change a little.
     """
-    return _two_sided(normalise(corpus), normalise(queries), weight_of_log(queries))
+    return _two_sided(normalise(corpus), normalise(queries), weight_of_log(queries), moments)
 
 
-def query_aware(base: Map, corpus: Float32, queries: Float32) -> Sides:
+def query_aware(base: Map, corpus: Float32, queries: Float32, moments: Moments | None = None) -> Sides:
     """The same of what `base` makes of both sides, and `base`, as one map a side.
 
     So a few queries move a map that the corpus alone has made, the less the fewer they are, instead of making one anew.
-    Their moment is mostly noise: it weighs with the square of their number.
+    Their moment is mostly noise: it weighs with the square of their number. `moments` stand for those of the corpus
+    where `base` is linear.
     """
     weight = len(queries) ** 2 / (len(queries) ** 2 + FEW_PRIOR**2)
-    moved = _two_sided(base(corpus), base(queries), weight)
+    moved = _two_sided(base(corpus), base(queries), weight, moments and moments.through(base))
     return Sides(_after(base, moved.corpus), _after(base, moved.query))
 
 
@@ -132,15 +133,15 @@ def _after(base: Map, affine: Map) -> Map:
     return Map(base.weight @ affine.weight, bias, residual)
 
 
-def _two_sided(corpus: Float32, queries: Float32, weight: float) -> Sides:
+def _two_sided(corpus: Float32, queries: Float32, weight: float, moments: Moments | None) -> Sides:
     """The maps of `query_aware_svd`, for rows as they are; the queries' own moment has this weight beside Cx."""
-    count = len(queries)
+    count, rows, asked = len(queries), moments or Rows(corpus), Rows(queries)
     hubs = mean_made_hubs(normalise(corpus[:HUB_ROWS]), normalise(queries[:HUB_ROWS]))
     share = (MEAN_LEAST + (1 - MEAN_LEAST) * hubs) * count / (count + MEAN_PRIOR)
-    offsets = share * corpus.mean(axis=0), share * queries.mean(axis=0)
-    basis = _span(corpus, queries)
-    moment = moment_of(corpus - offsets[0], basis)
-    query_moment = weight * moment_of(queries - offsets[1], basis) + (1 - weight) * moment
+    offsets = share * rows.mean, share * asked.mean
+    basis = None if moments else _span(corpus, queries)
+    moment = rows.less(offsets[0]).unit().moment(basis)
+    query_moment = weight * asked.less(offsets[1]).unit().moment(basis) + (1 - weight) * moment
     weights = factored(query_moment, power(moment, 0.5), power(moment, -0.5), basis)
     return Sides(*(_affine(weight, offset, basis) for weight, offset in zip(weights, offsets)))
 
@@ -160,7 +161,7 @@ def factored(
     """
     u, s, vt = np.linalg.svd(power(query_moment, 0.5) @ between, full_matrices=False)
     # The same sign convention on both sides, so that equal samples give equal maps.
-    signs = _signs(vt.T if basis is None else basis @ vt.T)
+    signs = signs_of(vt.T if basis is None else basis @ vt.T)
     return inverse_root @ vt.T * signs * s**0.5, power(query_moment, -0.5) @ u * signs * s**0.5
 
 
@@ -173,55 +174,12 @@ def _span(corpus: Float32, queries: Float32) -> Float64 | None:
     return np.linalg.qr(rows.T.astype(np.float64))[0] if len(rows) < rows.shape[1] else None
 
 
-def _affine(weight: Float64, offset: Float32, basis: Float64 | None) -> Map:
+def _affine(weight: Float64, offset: Float32 | Float64, basis: Float64 | None) -> Map:
     """The map; `weight (r, r)` in the numbers of a `basis (D, r)` is lifted to `(D, D)`, the rest of it zero."""
     if basis is not None:
         width, rank = basis.shape
         weight = np.pad((basis @ weight).astype(np.float32), ((0, 0), (0, width - rank)))
     return Map(np.ascontiguousarray(weight, dtype=np.float32), (-offset @ weight).astype(np.float32))
-
-
-def moment_of(rows: Float32, basis: Float64 | None = None) -> Float64:
-    """The second moment of rows `(n, D)`, brought to length 1; in the numbers of a basis `(D, r)`, if there is one."""
-    unit = normalise(rows).astype(np.float64)
-    unit = unit if basis is None else unit @ basis
-    return unit.T @ unit / len(unit)
-
-
-def _rotation(rows: Float32) -> Float32:
-    """The right singular vectors of `rows (n, D)` as columns, strongest first, signs fixed: `(D, D)`."""
-    exact = rows.astype(np.float64)
-    if len(rows) < rows.shape[1]:
-        _, left = np.linalg.eigh(exact @ exact.T)
-        vectors: NDArray[np.floating] = _completed((exact.T @ left)[:, ::-1])
-    else:
-        _, vectors = np.linalg.eigh(exact.T @ exact / len(exact))
-        vectors = vectors[:, ::-1]
-    return np.ascontiguousarray(vectors * _signs(vectors), dtype=np.float32)
-
-
-def _completed(directions: Float64) -> Float32:
-    """An orthonormal basis of all D numbers that begins with `directions (D, n)`, made orthonormal in turn: `(D, D)`.
-
-    It is Q of Householder's QR in its compact form, `I - V T V'`: two matrix products with n rows, where
-    `np.linalg.qr(mode="complete")` would apply n reflectors to D x D numbers of twice the bytes.
-    """
-    width, count = directions.shape
-    factored, tau = np.linalg.qr(directions, mode="raw")
-    v = np.tril(factored.T, -1)
-    np.fill_diagonal(v, 1)
-    v, tau = v[:, tau != 0], tau[tau != 0]  # the others reflect nothing
-    tv = np.linalg.solve(np.triu(v.T @ v, 1) + np.diag(1 / tau), v.T)
-    basis = v.astype(np.float32) @ -tv.astype(np.float32)
-    basis.flat[:: width + 1] += 1
-    basis[:, :count] = np.eye(width, count) - v @ tv[:, :count]  # the directions, as exactly as they can be
-    return basis
-
-
-def _signs(vectors: NDArray[np.floating]) -> NDArray[np.floating]:
-    """The sign of each column's largest entry."""
-    largest = np.abs(vectors.T).argmax(axis=1)  # twice as quick as argmax(axis=0)
-    return np.sign(vectors[largest, np.arange(vectors.shape[1])])
 
 
 def power(moment: Float64, exponent: float) -> Float64:

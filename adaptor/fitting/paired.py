@@ -19,8 +19,9 @@ from adaptor.codecs import Int8Codec
 from adaptor.errors import AdaptorError
 from adaptor.fitting import closed_forms
 from adaptor.fitting.candidates import LEAST_ROWS_PER_DIMENSION, Maker, say_nothing, this_process
-from adaptor.fitting.closed_forms import Float64, factored, moment_of, power, weight_of_log
+from adaptor.fitting.closed_forms import factored, power, weight_of_log
 from adaptor.fitting.judge import NEIGHBOURS, GradedJudge
+from adaptor.fitting.moments import Float64, moment_of
 from adaptor.fitting.profile import Profile
 from adaptor.fitting.report import ByDim, FitReport, PairedReport, Score, TrainingRecord, TrainingRun
 from adaptor.fitting.sample import Fold, Sample, in_memory

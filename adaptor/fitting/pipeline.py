@@ -111,7 +111,8 @@ def fit_sample(  # noqa: PLR0913 - what `fit` takes, and where things run
     winner = contest.winner
 
     chosen = replace(maker, settings=contest.settings[winner], damping=maker.strength)
-    final = replace(chosen, fold=sample.whole, queries=None if few is not None else sample.queries, closed_forms={})
+    final = replace(chosen, fold=sample.whole, moments=sample.moments, closed_forms={})
+    final = replace(final, queries=None if few is not None else sample.queries)
     sides = final.again(_kind(winner), contest.candidates[winner], standard.nested)
     report(f"{winner} wins and is fitted again on all {len(sample.whole.rows)} rows")
     final = replace(final, queries=sample.queries)

@@ -133,6 +133,7 @@ class Origin:
     bad_rows: dict[str, int]
     started_at: str
     sample: str | None = None  # which files it was drawn from; None: every row was looked at
+    moments: int | None = None  # good rows of the source, all of them, whose moments the winner has; None: the sample's
 
 
 RUN_ON = ("matryoshka-adaptor", "numpy", "torch", "horovod", "pyspark")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adaptor.errors import AdaptorError
+from adaptor.fitting.moments import Moments
 from adaptor.inputs import as_reals
 from adaptor.vectors import Float32
 
@@ -31,7 +33,8 @@ class Fold:
 class Sample:
     """What a fit learns from. `judgments` name rows of `queries` and of `whole`.
 
-    `strata (h,)` are the labels of the held-out rows, such as languages, where they are told apart.
+    `strata (h,)` are the labels of the held-out rows, such as languages, where they are told apart. `moments` finds
+    those of all rows that the sample is of, where the winner is to be made of them.
     """
 
     train: Fold
@@ -40,6 +43,7 @@ class Sample:
     queries: Float32 | None = None
     judgments: Judgments = field(default_factory=dict)
     strata: NDArray[np.object_] | None = None
+    moments: Callable[[], Moments] | None = None
 
 
 def in_memory(rows: Float32) -> Fold:

@@ -21,6 +21,7 @@ from adaptor.release import Versions
 from adaptor.spark.causes import named_causes
 from adaptor.spark.columns import column
 from adaptor.spark.file_sample import FileSample, files_for
+from adaptor.spark.moments import TableMoments
 from adaptor.spark.pairs import NewerRows
 from adaptor.spark.preflight import require_commits
 from adaptor.spark.progress import Progress, as_progress
@@ -90,6 +91,8 @@ def _fit(spark: SparkSession, source: TableRef, config: Config, report: Progress
         report(f"sample: {len(whole.rows)} rows of {source}, {len(sample.held_out.rows)} held out")
         dims = check_dims(config.dims, whole.rows.shape[1])
         learnt = learn_from(spark, config.query_log, sample, whole, newer.width if newer else None)
+        moments = TableMoments(rows, config.source, whole.rows.shape[1], report)
+        learnt = replace(learnt, moments=moments if config.sample.moments == "all" else None)
         seed = config.sample.seed
         if newer is None:
             trials = partial(as_tasks, spark)
@@ -101,7 +104,13 @@ def _fit(spark: SparkSession, source: TableRef, config: Config, report: Progress
         sample.delete()
     started_at = clock.started_at.isoformat(timespec="seconds")
     origin = Origin(
-        source.where, source.version, stratum, dict(sample.bad_rows), started_at, drawn.sentence if drawn else None
+        source=source.where,
+        source_version=source.version,
+        stratum=stratum,
+        bad_rows=dict(sample.bad_rows),
+        started_at=started_at,
+        sample=drawn.sentence if drawn else None,
+        moments=moments.found.count if moments.found else None,
     )
     training = measured.training and replace(measured.training, workers=config.workers.model_dump())
     measured = replace(measured, origin=origin, training=training)
