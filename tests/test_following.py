@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from applying import ADAPTOR, vectors
+from applying import ADAPTOR, STREAM, vectors
 from synthetic import rotation
 
 from adaptor import Adaptor, AdaptorError, Follower, publish
@@ -121,7 +121,7 @@ def test_a_stream_ends_between_batches_when_a_version_is_promoted(bench, monkeyp
     require_all_by(bench, OTHER)
 
 
-@pytest.mark.parametrize("mode", ["incremental", "stream"])
+@pytest.mark.parametrize("mode", ["incremental", STREAM])
 def test_a_target_that_a_promotion_writes_meanwhile_gets_no_rows_of_the_old_version(bench, monkeypatch, mode):
     """The promotion comes after the run has looked at the target, and a change of the source after that."""
     bench.apply("nested", mode=mode)
