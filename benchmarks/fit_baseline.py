@@ -1,7 +1,7 @@
 """A whole fit beside scikit-learn's TruncatedSVD and exact neighbours by faiss; and its neighbours alone beside faiss.
 
 make bench-train                                                  writes both sections of docs/performance.md
-python -m benchmarks.fit_baseline --rows 5000 --width 256         to try it out: it writes them too
+python -m benchmarks.fit_baseline --rows 5000 --width 300         to try it out: it writes them too
 python -m benchmarks.fit_baseline neighbours                      one of the two
 """
 
@@ -180,8 +180,8 @@ def main() -> None:
     options.add_argument("--width", type=int, default=768)
     options.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     given = options.parse_args()
-    if given.width < DIMS[-1]:
-        options.error(f"--width is {given.width}, and the fit is to {DIMS}: name {DIMS[-1]} or more")
+    if given.width <= DIMS[-1]:
+        options.error(f"--width is {given.width}, and SVD is of {DIMS[-1]} components: name more")
     torch.set_num_threads(given.threads)
     faiss.omp_set_num_threads(given.threads)
     x = made_up(given.rows, given.width, seed=0)

@@ -94,7 +94,7 @@ def test_an_estimate_counts_what_was_measured_and_says_what_was_not():
     measured = estimate.Measured(10.0, 900.0, 60.0, 3600.0, 2000.0, 3000.0)
     all_of_it = {what: value for what, _, value in estimate.applied(measured)}
     assert float(all_of_it["**apply, hours**"].strip("*")) == pytest.approx(1.28, abs=0.01)
-    assert dict((what, value) for what, _, value in estimate.fitted(measured))["**fit, hours**"] == "**1.02**"
+    assert {what: value for what, _, value in estimate.fitted(measured)}["**fit, hours**"] == "**1.02**"
     assert "2.0 GB in Python and 3.0 GB in its JVM" in estimate.breaking(measured)
 
 
