@@ -18,7 +18,7 @@ MULTIPLYING := kernel.py bad_rows.py udf.py direct.py pipeline.py::test_the_engi
 unexport SPARK_HOME SPARK_CONF_DIR PYTHONPATH PYSPARK_PYTHON PYSPARK_DRIVER_PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-kernels test-slow test-latest package lint check bench-quality bench-learning-curve bench-tuning bench-fit bench-train bench-apply clean
+.PHONY: help quickstart test test-kernels test-slow test-latest package lint check bench-quality bench-learning-curve bench-tuning bench-fit bench-train bench-scale bench-apply clean
 
 help:  ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,8 +58,13 @@ bench-learning-curve: $(VENV)/full.stamp  ## what more rows and more queries giv
 bench-fit: $(VENV)/full.stamp  ## what a fit costs beside one SVD and one neighbour search
 	$(BIN)/python -m benchmarks.fit_time
 
-bench-train: $(VENV)/full.stamp  ## training on one process, on Horovod, on TorchDistributor, and what feeds it: docs/performance.md (TRAIN_ROWS=N)
+bench-train: $(VENV)/bench.stamp  ## training on workers, what feeds it, a fit beside SVD and faiss: docs/performance.md (TRAIN_ROWS=N, FIT_ROWS=N)
 	$(BIN)/python -m benchmarks.train --rows $(or $(TRAIN_ROWS),20000)
+	$(BIN)/python -m benchmarks.fit_baseline --rows $(or $(FIT_ROWS),100000)
+
+bench-scale: $(VENV)/full.stamp  ## a log of 200,000 files, and what 10 billion rows would cost: docs/scale.md
+	$(BIN)/python -m benchmarks.log
+	$(BIN)/python -m benchmarks.estimate
 
 bench-apply: $(VENV)/bench.stamp  ## apply beside what else does the same: docs/performance.md; 30 minutes, 12 GB in /tmp
 	$(BIN)/python -m benchmarks.apply

@@ -12,16 +12,18 @@ if TYPE_CHECKING:
     from adaptor.fitting.paired import fit_paired
     from adaptor.fitting.pipeline import fit
     from adaptor.fitting.settings import FitSettings
+    from adaptor.release.following import Follower
     from adaptor.release.versions import publish
 
     __version__: str
 
-__all__ = ["Adaptor", "AdaptorError", "FitSettings", "__version__", "fit", "fit_paired", "publish"]
+__all__ = ["Adaptor", "AdaptorError", "FitSettings", "Follower", "__version__", "fit", "fit_paired", "publish"]
 
 HOMES = {
     "Adaptor": "adaptor.artifact",
     "AdaptorError": "adaptor.errors",
     "FitSettings": "adaptor.fitting.settings",
+    "Follower": "adaptor.release.following",
     "fit": "adaptor.fitting.pipeline",
     "fit_paired": "adaptor.fitting.paired",
     "publish": "adaptor.release.versions",

@@ -1,6 +1,6 @@
 """What a fit costs, in units of one SVD of the same matrix plus its exact neighbour search.
 
-make bench-fit
+make bench-fit        # benchmarks.fit_baseline sets it beside scikit-learn and faiss
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 import numpy as np
 import pyarrow.parquet as pq
 
-from adaptor import Adaptor
+from adaptor import Follower
 from adaptor.release.table_stamp import fingerprint_of_table
 
 
@@ -33,9 +33,10 @@ def prefixes(table: Path, version: int) -> np.ndarray:
 def main() -> None:
     artifact, table, source, stop = sys.argv[1:]
     embeddings, met, mistakes, looks = np.load(source), set(), [], 0
+    follower = Follower(artifact, for_table=table)
     while not Path(stop).exists() or not looks:
         fingerprint, version = fingerprint_of_table(table)
-        fitted = Adaptor.load(artifact, for_table=table)
+        fitted = follower.current()
         if fitted.fingerprint == fingerprint:  # else the table has moved on between the two, and is asked again
             found = prefixes(Path(table), version)
             if not np.allclose(found, fitted.encode(embeddings, dim=8), atol=1e-5):

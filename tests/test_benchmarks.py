@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from benchmarks import data_sets, learning_curve, multilingual, readme_table
+from benchmarks import data_sets, estimate, learning_curve, multilingual, readme_table
 from benchmarks.apply.memory import Peak
+from benchmarks.apply.report import put_part
 from benchmarks.data_sets import Collection
 
 QUALITY = readme_table.QUALITY.read_text()
@@ -63,6 +64,38 @@ def test_what_is_missing_is_named(change, message):
 def test_a_readme_without_the_comments():
     with pytest.raises(ValueError, match=r"README\.md lacks the comments"):
         readme_table.with_table("# A title\n", "| a |")
+
+
+def test_a_part_of_a_document_is_replaced_alone(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("# Page\n\n## One\n\nold\n\n## Two\n\nstays\n")
+    put_part(page, "One", "new\n")
+    put_part(page, "Three", "comes")
+    put_part(page, "Two", "is new too")
+    assert page.read_text() == "# Page\n\n## One\n\nnew\n\n## Two\n\nis new too\n\n## Three\n\ncomes\n"
+
+
+def test_the_estimate_is_what_its_formulas_make_of_the_figures_measured(tmp_path, monkeypatch):
+    document, copy = estimate.SCALE, tmp_path / "scale.md"
+    copy.write_text(document.read_text())
+    figures = estimate.Measured.read()
+    monkeypatch.setattr(estimate, "SCALE", copy)
+    monkeypatch.setattr(estimate.Measured, "read", lambda: figures)
+    estimate.main()
+    assert copy.read_text() == document.read_text(), "run python -m benchmarks.estimate"
+
+
+def test_an_estimate_counts_what_was_measured_and_says_what_was_not():
+    nothing = estimate.Measured(10.0, None, None, None, None, None)
+    few = {what: value for what, _, value in estimate.applied(nothing)}
+    assert few["apply, work"] == "111 core-hours"  # 10^10 rows x 20 us of one core x 2, as wide again
+    assert few["**apply, core-hours and money**"] == "**111, 5.56**"
+    assert "was not measured yet" in estimate.fitted(nothing)[-1][1]
+    measured = estimate.Measured(10.0, 900.0, 60.0, 3600.0, 2000.0, 3000.0)
+    all_of_it = {what: value for what, _, value in estimate.applied(measured)}
+    assert float(all_of_it["**apply, hours**"].strip("*")) == pytest.approx(1.28, abs=0.01)
+    assert {what: value for what, _, value in estimate.fitted(measured)}["**fit, hours**"] == "**1.02**"
+    assert "2.0 GB in Python and 3.0 GB in its JVM" in estimate.breaking(measured)
 
 
 def test_languages_together_keep_their_judgments():

@@ -25,6 +25,16 @@ def put_section(title: str, text: str, order: Sequence[str]) -> None:
     DOCUMENT.write_text(HEAD + "".join(texts))
 
 
+def put_part(document: Path, title: str, text: str) -> None:
+    """Write `text` under `title` in a document that people write too: in place of what stood there, or last."""
+    old, part = document.read_text(), f"## {title}\n\n{text.strip()}\n"
+    found = re.search(rf"^## {re.escape(title)}\n.*?(?=\n^## |\Z)", old, re.MULTILINE | re.DOTALL)
+    if found is None:
+        document.write_text(f"{old.rstrip()}\n\n{part}")
+    else:
+        document.write_text(old[: found.start()] + part + old[found.end() :])
+
+
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """A Markdown table, and the machine that its figures come from."""
     lines = [header, ["---"] * len(header), *rows]

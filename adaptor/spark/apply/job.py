@@ -60,6 +60,11 @@ def _apply(spark: SparkSession, config: Config, report: Progress, clock: Clock) 
     require_writable(request, config.runs)
     with named_causes(spark, request.source, config.source):
         outcome = MODES[request.settings.mode](request, report)
+    if (promoted := request.promoted()) is not None:
+        report(
+            f"version {promoted} was promoted while this ran; {request.target.where} is all of version "
+            f"{request.kernel.adaptor.version}, with which it began: set apply.rebuild=true to have it by the new one"
+        )
     kernel = request.kernel
     source, rows = request.at(outcome.version).source, outcome.rows + outcome.quarantined
     data_set = config.evaluate.data_set if config.evaluate else source.where

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from adaptor.artifact import version_of
 from adaptor.errors import AdaptorError
 from adaptor.spark.apply.engines.direct import UNIT_BYTES
 from adaptor.spark.apply.engines.frames import bad_rows, by_arrow
@@ -57,6 +58,7 @@ def merge_changes(
             _switch_on_marks(request, log)
             transaction = log.start()
             stamp = Stamp.from_properties(transaction.before.properties)
+            require_same_artifact(request, transaction.before)
             if stamp is None or stamp.version != versions[0] or (once and transaction.seen(*once)):
                 raise _meanwhile(request)
             plan = _plan(request, transaction.before, last, new, summary, stack)
@@ -130,6 +132,17 @@ def _switch_on_marks(request: Request, log: DeltaLog) -> None:
 def _files(request: Request, summary: FeedSummary) -> int:
     """How many files the new rows make: a night's changes are few, and small files add up."""
     return 1 + summary.ids * 4 * request.kernel.adaptor.width // UNIT_BYTES
+
+
+def require_same_artifact(request: Request, target: Snapshot) -> None:
+    """`AdaptorError` where another artifact has written the target since this run began, as a promotion does."""
+    stamp, ours = Stamp.from_properties(target.properties), request.kernel.adaptor
+    if stamp is not None and stamp.fingerprint != ours.fingerprint:
+        raise AdaptorError(
+            f"{request.target.where} was written by artifact {version_of(stamp.fingerprint)} while this run, of "
+            f"artifact {ours.version}, was under way; rows of both must not mix, so its changes were not merged: run "
+            "apply again, it takes the version that is current then"
+        )
 
 
 def _meanwhile(request: Request) -> AdaptorError:

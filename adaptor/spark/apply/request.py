@@ -19,6 +19,7 @@ from adaptor.config import SAME, Apply, Config, Source
 from adaptor.encode.kernel import Kernel
 from adaptor.errors import AdaptorError
 from adaptor.evaluation.gate import require_passed
+from adaptor.release import Versions
 from adaptor.spark.apply.stamp import BUILD, is_ours
 from adaptor.spark.columns import column, field_of, full_name
 from adaptor.spark.delta_log import DataFile, DeltaLog, Snapshot
@@ -46,6 +47,7 @@ class Request:
     kept: tuple[str, ...]
     target: TableRef
     quarantine: TableRef
+    artifact: str  # the folder that the kernel was loaded from
     table_id: str = ""  # of the source: another table in the same folder has another
     partitioned_by: tuple[str, ...] = ()  # of `kept`
     id_type: DataType = field(default_factory=StringType)  # of the source
@@ -96,6 +98,11 @@ class Request:
         """Rows of the source: by its log where that says so, and no condition leaves any out."""
         rows = snapshot.rows if self.columns.where is None else None
         return self.frame(snapshot, snapshot.files).count() if rows is None else rows
+
+    def promoted(self) -> str | None:
+        """The version that has become current since this one was loaded; None where none has, or one was named."""
+        current = Versions(self.artifact).current
+        return None if current in (None, self.kernel.adaptor.version) else current
 
     def require_width(self) -> None:
         """`AdaptorError` when the source has no rows, or hardly any embeddings of the artifact's width."""
@@ -157,7 +164,7 @@ def open_request(spark: SparkSession, config: Config) -> Request:
         )
     target = TableRef(config.target_table)
     quarantine = TableRef(settings.quarantine) if settings.quarantine else target.beside("_quarantine")
-    request = Request(spark, kernel, settings, source, config.source, (), target, quarantine)
+    request = Request(spark, kernel, settings, source, config.source, (), target, quarantine, config.artifact.folder)
     _require_apart(request)
     _require_lasting_view(request)
     df = source.read(spark)

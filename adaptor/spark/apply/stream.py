@@ -9,12 +9,13 @@ from pyspark.errors import StreamingQueryException
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from adaptor.errors import AdaptorError
 from adaptor.spark.apply.changes import broken_feed, held_version, is_lost
 from adaptor.spark.apply.full import Outcome, apply_full
-from adaptor.spark.apply.merge import merge_changes
+from adaptor.spark.apply.merge import merge_changes, require_same_artifact
 from adaptor.spark.apply.request import Request
 from adaptor.spark.apply.stamp import BUILD, VERSION
-from adaptor.spark.delta_log import DeltaLog
+from adaptor.spark.delta_log import DeltaLog, Snapshot
 from adaptor.spark.progress import Progress
 
 MOST_FILES = 2**31 - 1
@@ -51,6 +52,7 @@ def apply_stream(request: Request, report: Progress) -> Outcome:
         new = batch.where(F.col("_commit_version") > held)  # an incremental run may have been here
         version = new.agg(F.max("_commit_version")).collect()[0][0]
         if version is not None:
+            _require_unpromoted(request, before)
             report(f"merging the changes up to version {version} into {request.target.where}")
             # A checkpoint that was lost counts its batches from 0 again, and a target that was restored is as it was.
             once = f"stream of {build_id} after {held}, at {before.version}"
@@ -72,6 +74,18 @@ def apply_stream(request: Request, report: Progress) -> Outcome:
     if not merges:
         report(f"no changes came; if {request.target.where} was restored, run once with apply.mode=incremental")
     return _together(merges, int(target.snapshot().properties[VERSION]))
+
+
+def _require_unpromoted(request: Request, target: Snapshot) -> None:
+    """`AdaptorError` before a batch, where another version is current by now: one target can't hold both."""
+    require_same_artifact(request, target)
+    if (promoted := request.promoted()) is not None:
+        raise AdaptorError(
+            f"version {promoted} was promoted while this stream ran, and {request.target.where} holds rows of version "
+            f"{request.kernel.adaptor.version}; rows of both must not mix, so the changes after version "
+            f"{target.properties[VERSION]} of {request.source.where} were not merged: set apply.rebuild=true to "
+            "replace all rows by the new version in one commit, or roll back and run apply again"
+        )
 
 
 def _together(merges: Sequence[Outcome], version: int) -> Outcome:
