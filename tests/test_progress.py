@@ -80,8 +80,8 @@ def test_steps_of_training(clock):
         progress.step(Step(step, 300))
         clock[0] += 1
     assert lines == [
-        "... 11 of 300 steps (4%), 1 steps/s, 263 s left",
-        "... 21 of 300 steps (7%), 1 steps/s, 266 s left",
+        "... 11 of 300 steps (4%), 1 steps/s, 289 s left",
+        "... 21 of 300 steps (7%), 1 steps/s, 279 s left",
     ]
     progress("another stage, as training has stopped early")
     assert progress.status() == "0 s"
@@ -94,9 +94,9 @@ def test_what_the_first_worker_says_of_a_step(clock):
     clock[0] += 4
     progress.step(Step(119, 300, loss=0.12345, score=0.9, rows=384))
     clock[0] += 6
-    assert progress.status() == "119 of 300 steps (40%), loss 0.1235, held-out 0.9000, 730 rows/s, 95 s left"
+    assert progress.status() == "119 of 300 steps (40%), loss 0.1235, held-out 0.9000, 691 rows/s, 101 s left"
     progress.step(Step(51, 300))  # started again, further back
-    assert progress.status().startswith("51 of 300 steps (17%), ")
+    assert progress.status() == "51 of 300 steps (17%)"
 
 
 def test_steps_of_workers_in_other_processes_are_heard_and_leave_nothing(tmp_path):

@@ -74,7 +74,7 @@ class Steps(Count):
     def __init__(self, first: Step, progress: Progress) -> None:
         super().__init__(first.steps, "steps", progress)
         self._last = first
-        self.done = first.number - 1
+        self.done = first.number  # since when it took, nobody knows
 
     def reach(self, step: Step) -> None:
         """Training is at `step`."""
@@ -87,8 +87,10 @@ class Steps(Count):
         parts = [f"{self.done:,} of {last.steps:,} steps ({self.done / last.steps:.0%})"]
         parts += [] if last.loss is None else [f"loss {last.loss:.4f}"]
         parts += [] if last.score is None else [f"held-out {last.score:.4f}"]
-        parts += [f"{speed * last.rows:,.0f} rows/s" if last.rows else f"{speed:,.0f} steps/s"]
-        return ", ".join([*parts, f"{(last.steps - self.done) / max(speed, 1e-9):,.0f} s left"])
+        if speed:
+            parts += [f"{speed * last.rows:,.0f} rows/s" if last.rows else f"{speed:,.0f} steps/s"]
+            parts += [f"{(last.steps - self.done) / speed:,.0f} s left"]
+        return ", ".join(parts)
 
 
 class Progress:
