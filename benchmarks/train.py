@@ -41,7 +41,7 @@ class Timed:
 
     def __init__(self, collective: Collective) -> None:
         self.rank, self.size = collective.rank, collective.size
-        self.mean_, self.broadcast_ = collective.mean_, collective.broadcast_
+        self.mean_, self.broadcast_, self.receive_ = collective.mean_, collective.broadcast_, collective.receive_
         self.times: list[float] = []
 
     def advance(self, step: Step) -> None:

@@ -9,7 +9,7 @@ from adaptor.config import load_config
 from adaptor.encode.kernel import BATCH_BYTES, rows_per_batch
 from adaptor.metrics import SEARCH_BLOCK
 from adaptor.spark.sampling import HELD_OUT_MOST
-from adaptor.training.objectives.neighbourhoods import NEIGHBOUR_BLOCK
+from adaptor.training.objectives.nearest import NEIGHBOUR_BLOCK
 from adaptor.training.workers.executors import START_SECONDS
 
 CONF = Path(__file__).parents[1] / "conf"

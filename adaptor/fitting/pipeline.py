@@ -89,11 +89,13 @@ def fit_sample(  # noqa: PLR0913 - what `fit` takes, and where things run
     report: Callable[[str], None] = say_nothing,
     trials: Trials = in_turn,
     checkpoints: Checkpoints | None = None,
+    whole_sample_bytes: int | None = None,
 ) -> tuple[Adaptor, FitReport]:
     """Score all candidates on held-out rows, refit the best on all; ties go to the earlier one.
 
     `report` gets a line about each candidate. With `settings.tune` a search, whose trials run where `trials` says, may
-    add one, trained with other settings. Trainings keep their state in `checkpoints`, and go on from there.
+    add one, trained with other settings. Trainings keep their state in `checkpoints`, and go on from there. Where the
+    rows to train on are more than `whole_sample_bytes` each of several workers holds its share of them.
     """
     dims, settings = check_dims(dims, sample.whole.rows.shape[1]), settings.with_effort()
     _require_enough(sample, settings)
@@ -104,6 +106,7 @@ def fit_sample(  # noqa: PLR0913 - what `fit` takes, and where things run
         report(f"query log: {len(few)} queries are too few to choose by; rows choose, and the queries move what wins")
     workers, linear = workers or this_process(), few is not None and _needs_a_linear_map(sample, settings)
     maker = Maker(sample.train, log, dims, settings, seed, workers, None, report, checkpoints, must_be_linear=linear)
+    maker = replace(maker, whole_sample_bytes=whole_sample_bytes)
     standard = choose_standard(sample, maker, held_queries)
     if standard.nested:
         report("truncation keeps more neighbours than SVD: this embedder is nested already, its order is kept")
