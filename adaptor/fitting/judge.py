@@ -56,7 +56,7 @@ class Judge:
         return self._overlap(self.places(sides, corpus))
 
     def places(self, sides: Sides, corpus: Float32) -> Iterator[Placed]:
-        """For each dim, how many rows score above each expected one, and how many level with it: `(h, k)`, k at most."""
+        """For each dim, how many rows score above each expected one, k at most, and how many are level with it."""
         return self._placed(self.find(sides, corpus))
 
     def find(self, sides: Sides, corpus: Float32, first: int = 0) -> list[Found]:

@@ -61,9 +61,7 @@ class Found:
         return Found(best, array[:, 2 * k].astype(np.int64), expected, self.near)
 
 
-def found(
-    queries: Float32, y: Float32, expected: NDArray[np.int64], first: int, dims: Sequence[int]
-) -> list[Found]:
+def found(queries: Float32, y: Float32, expected: NDArray[np.int64], first: int, dims: Sequence[int]) -> list[Found]:
     """What mapped `queries (h, K)` find, at each dim, among mapped rows `y (b, K)`, number `first` of the corpus on.
 
     `expected (h, k)` are numbers in the corpus. Nothing is ranked, and each band of numbers is multiplied once.

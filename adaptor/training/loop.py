@@ -86,9 +86,10 @@ def train(  # noqa: PLR0913 - all that a worker needs travels with it
 ) -> Trained:
     """Train and return the best maps on held-out rows, or without a judge the last ones.
 
-    Each worker holds the whole sample, or `in_shares` only its share. Stops after `schedule.patience` evaluations without a better score, or at step `stop_at`. With a
-    `checkpoint` it goes on from there, and keeps its state there at each evaluation. Raises `AdaptorError`
-    when the batches of a step can't be shared equally by the workers, and when a loss is no number.
+    Each worker holds the whole sample, or `in_shares` only its share. Stops after `schedule.patience` evaluations
+    without a better score, or at step `stop_at`. With a `checkpoint` it goes on from there, and keeps its state there
+    at each evaluation. Raises `AdaptorError` when the batches of a step can't be shared equally by the workers, and
+    when a loss is no number.
     """
     last = stop_at or schedule.steps
     share = Share.of(sample, collective if in_shares else Alone())

@@ -39,7 +39,7 @@ class Share:
             )
         first, end = _bounds(sample.rows, holders.rank, holders.size)
         rows = gather(sample if holders.size == 1 else sample.part(first, end))
-        for block in rows.split(BATCH):  # in place: a normalised copy would be as large again
+        for block in torch.split(rows, BATCH):  # in place: a normalised copy would be as large again
             block.copy_(torch.from_numpy(normalise(block.numpy())))
         return cls(rows, first, sample.rows, holders)
 
@@ -80,7 +80,10 @@ class Share:
                 yield start, block
 
     def fetch(self, values: Tensor, numbers: Tensor) -> Tensor:
-        """Those of all workers' `values (n, ...)` that belong to the rows `numbers (m,)`: `(m, ...)`, by all at once."""
+        """Those of all workers' `values (n, ...)` that belong to the rows `numbers (m,)`: `(m, ...)`.
+
+        All workers must ask at the same time.
+        """
         fetched = values.new_empty(len(numbers), *values.shape[1:])
         for start, block in self.blocks(values):
             here = (numbers >= start) & (numbers < start + len(block))

@@ -31,7 +31,7 @@ class Neighbours:
         if share.is_whole:
             return cls(own, own[:0], nearest_rows(own, k))
         numbers = mine(share, own, k)
-        wanted = numbers[~share.holds(numbers)].unique()
+        wanted = torch.unique(numbers[~share.holds(numbers)])
         others = share.fetch(share.rows, wanted).to(device)
         lists = torch.cat([numbers, share.fetch(numbers, wanted)])
         return cls(own, others, _here(lists, share, wanted).to(device))
