@@ -100,10 +100,7 @@ def fit_sample(  # noqa: PLR0913 - what `fit` takes, and where things run
     dims, settings = check_dims(dims, sample.whole.rows.shape[1]), settings.with_effort()
     _require_enough(sample, settings)
     sample = _asking(sample, settings, report)
-    log, held_queries = split_queries(sample.queries, seed)
-    few = sample.queries if log is None else None
-    if few is not None:
-        report(f"query log: {len(few)} queries are too few to choose by; rows choose, and the queries move what wins")
+    log, held_queries, few = _logs(sample, seed, report)
     workers, linear = workers or this_process(), few is not None and _needs_a_linear_map(sample, settings)
     maker = Maker(sample.train, log, dims, settings, seed, workers, None, report, checkpoints, must_be_linear=linear)
     maker = replace(maker, whole_sample_bytes=whole_sample_bytes)
@@ -157,6 +154,17 @@ def _asking(sample: Sample, settings: FitSettings, report: Callable[[str], None]
         return sample
     report("query log: left out, fit.keep=neighbours asks with rows alone")
     return replace(sample, queries=None, judgments={})
+
+
+def _logs(
+    sample: Sample, seed: int, report: Callable[[str], None]
+) -> tuple[Float32 | None, Float32 | None, Float32 | None]:
+    """Queries to learn from and queries to judge by; or, where they are too few to choose by, all of them apart."""
+    log, held_queries = split_queries(sample.queries, seed)
+    few = sample.queries if log is None else None
+    if few is not None:
+        report(f"query log: {len(few)} queries are too few to choose by; rows choose, and the queries move what wins")
+    return log, held_queries, few
 
 
 def _described(
