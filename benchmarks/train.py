@@ -70,11 +70,11 @@ def clustered(rows: int, seed: int) -> np.ndarray:
     return (middle[points.integers(200, size=rows)] + noise) @ rotation
 
 
-def write(folder: Path, rows: np.ndarray) -> str:
+def write(folder: Path, rows: np.ndarray, row_group: int = 10_000) -> str:
     """`rows` as the Parquet that a sample is; its folder."""
     folder.mkdir()
     lists = pa.ListArray.from_arrays(np.arange(0, rows.size + 1, rows.shape[1], dtype=np.int32), rows.ravel())
-    parquet.write_table(pa.table({"embedding": lists}), folder / "part-0.parquet", row_group_size=10_000)
+    parquet.write_table(pa.table({"embedding": lists}), folder / "part-0.parquet", row_group_size=row_group)
     return str(folder)
 
 

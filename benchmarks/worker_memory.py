@@ -29,6 +29,7 @@ from benchmarks.train import write
 
 WORKERS, HELD_OUT, DIMS = 2, 1000, (64, 128, 256)
 TRAINING = Training(steps=20, batches_per_step=WORKERS, evaluate_every=10, patience=9)
+ROW_GROUP = 5000  # rows: those that a fit writes are 16 MiB
 MOST = 2.5  # times the bytes of its rows
 
 
@@ -73,7 +74,7 @@ def measure(rows: int, width: int) -> list[list[str]]:
     make: Any = MakeNeighbourhoodObjective(closed_forms.svd(corpus).corpus, dims, TRAINING)
     lines = []
     with tempfile.TemporaryDirectory() as place:
-        batches = ArrowBatches((write(Path(place) / "sample", corpus),), rows)
+        batches = ArrowBatches((write(Path(place) / "sample", corpus, row_group=ROW_GROUP),), rows)
         for name, in_shares in (("a share each", True), ("the whole sample each", False)):
             job = partial(train, make, batches, judge, Schedule.of(TRAINING), 0, None)
             workers = TorchWorkers(spark, WORKERS)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-BATCH = 8192  # rows
+BATCH = 512  # rows: what passes on the way to where they stay is small beside it
 
 
 class Batches(Protocol):

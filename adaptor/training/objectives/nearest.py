@@ -53,9 +53,7 @@ def nearest_rows(x: Tensor, k: int) -> Tensor:
     parts, start = [], 0
     for block in x.tensor_split(-(-len(x) // NEIGHBOUR_BLOCK)):
         for first in range(0, len(block), ASKING):
-            scores = block[first : first + ASKING] @ block.T
-            scores.diagonal(first).fill_(-torch.inf)
-            parts.append(scores.topk(k).indices + start)
+            parts.append(_best(block[first : first + ASKING], block, k, first).indices + start)
         start += len(block)
     return torch.cat(parts)
 
@@ -69,16 +67,24 @@ def mine(share: Share, own: Tensor, k: int) -> Tensor:
     scores = torch.full((len(own), k), -torch.inf, device=own.device)
     numbers = torch.full((len(own), k), -1, device=own.device)
     for start, block in share.blocks(share.rows):
-        there = block.to(own.device).T
+        there = block.to(own.device)
         for first in range(0, len(own), ASKING):
             asking = slice(first, first + ASKING)
-            cosines = own[asking] @ there
-            cosines.diagonal(share.first + first - start).fill_(-torch.inf)
-            found = cosines.topk(min(k, cosines.shape[1]))
+            found = _best(own[asking], there, min(k, len(there)), share.first + first - start)
             best = torch.cat([scores[asking], found.values], 1).topk(k)
             scores[asking] = best.values
             numbers[asking] = torch.cat([numbers[asking], found.indices + start], 1).gather(1, best.indices)
     return numbers.cpu()
+
+
+def _best(x: Tensor, others: Tensor, k: int, itself: int) -> torch.return_types.topk:
+    """The k highest cosines of `x (a, D)` to `others (b, D)`, but those of rows to themselves: row 0 is `itself` there.
+
+    A function, so that its scores are gone before there are more.
+    """
+    scores = x @ others.T
+    scores.diagonal(itself).fill_(-torch.inf)
+    return scores.topk(k)
 
 
 def _here(numbers: Tensor, share: Share, others: Tensor) -> Tensor:
