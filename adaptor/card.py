@@ -51,6 +51,8 @@ def model_card(adaptor: Adaptor, report: FitReport) -> str:
     lines += [f"\nLeft out: {name}, {reason}." for name, reason in report.left_out.items()]
     if report.zero_prefixes:
         lines.append(f"\nBeware: {report.zero_prefixes.summary}.")
+    if report.training and report.training.sharing:
+        lines.append(f"\nTraining: {report.training.sharing}.")
     if report.tuning:
         lines.append(f"\nTuning: {report.tuning.summary}.")
     if report.supervised:

@@ -25,7 +25,7 @@ from threadpoolctl import threadpool_limits
 
 from adaptor.fitting.pipeline import fit
 from adaptor.fitting.settings import Training
-from adaptor.training.objectives.neighbourhoods import NEIGHBOUR_BLOCK, nearest_rows
+from adaptor.training.objectives.nearest import NEIGHBOUR_BLOCK, nearest_rows
 from adaptor.vectors import Float32, normalise
 from benchmarks.apply.report import met, put_section, table
 from benchmarks.wide import made_up

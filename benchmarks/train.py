@@ -41,7 +41,7 @@ class Timed:
 
     def __init__(self, collective: Collective) -> None:
         self.rank, self.size = collective.rank, collective.size
-        self.mean_, self.broadcast_ = collective.mean_, collective.broadcast_
+        self.mean_, self.broadcast_, self.receive_ = collective.mean_, collective.broadcast_, collective.receive_
         self.times: list[float] = []
 
     def advance(self, step: Step) -> None:
@@ -70,11 +70,11 @@ def clustered(rows: int, seed: int) -> np.ndarray:
     return (middle[points.integers(200, size=rows)] + noise) @ rotation
 
 
-def write(folder: Path, rows: np.ndarray) -> str:
+def write(folder: Path, rows: np.ndarray, row_group: int = 10_000) -> str:
     """`rows` as the Parquet that a sample is; its folder."""
     folder.mkdir()
     lists = pa.ListArray.from_arrays(np.arange(0, rows.size + 1, rows.shape[1], dtype=np.int32), rows.ravel())
-    parquet.write_table(pa.table({"embedding": lists}), folder / "part-0.parquet", row_group_size=10_000)
+    parquet.write_table(pa.table({"embedding": lists}), folder / "part-0.parquet", row_group_size=row_group)
     return str(folder)
 
 

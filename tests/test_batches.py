@@ -14,7 +14,7 @@ from synthetic import clustered
 
 from adaptor.errors import AdaptorError
 from adaptor.training import batches
-from adaptor.training.batches import ArrayBatches, gather, usual_batches
+from adaptor.training.batches import ArrayBatches, arrow, gather, usual_batches
 from adaptor.training.batches.arrow import ArrowBatches
 from adaptor.training.batches.petastorm import PetastormBatches
 
@@ -48,6 +48,29 @@ def test_they_can_be_read_again(folders, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("first", "end"), [(0, 250), (0, 83), (83, 166), (166, 250), (5, 6), (124, 127)])
+def test_a_part_is_the_rows_between_two_numbers(folders, kind, first, end):
+    np.testing.assert_array_equal(gather(kind(folders, 250).part(first, end)).numpy(), clustered(250)[first:end])
+    inner = kind(folders, 250).part(first, end).part(1, end - first) if end - first > 1 else None
+    if inner is not None:
+        np.testing.assert_array_equal(gather(inner).numpy(), clustered(250)[first + 1 : end])
+
+
+def test_arrow_reads_no_row_group_beside_its_part(folders, monkeypatch):
+    read = []
+    tensors = arrow._tensors
+    monkeypatch.setattr(arrow, "_tensors", lambda file, group: read.append(group) or tensors(file, group))
+    gather(ArrowBatches(folders, 250).part(100, 150))
+    assert len(read) < 250 / 4 / 3
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_part_that_ends_early_is_noticed(folders, kind):
+    with pytest.raises(AdaptorError, match=f"{kind.__name__}: 10 rows were written, 5 arrived"):
+        gather(kind(folders, 255).part(245, 255))
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("written", [249, 251])
 def test_a_wrong_count_is_noticed(folders, kind, written):
     message = f"{kind.__name__}: {written} rows were written, 250 arrived; run the fit again"
@@ -68,6 +91,7 @@ def test_arrow_reads_where_petastorm_is_missing_and_a_line_says_so(monkeypatch):
 def test_a_matrix_in_memory():
     x = clustered(5)
     np.testing.assert_array_equal(gather(ArrayBatches(x)).numpy(), x)
+    np.testing.assert_array_equal(gather(ArrayBatches(x).part(1, 3)).numpy(), x[1:3])
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from adaptor.config import load_config
+from adaptor.config import WorkersSettings, load_config
 from adaptor.encode.kernel import BATCH_BYTES, rows_per_batch
+from adaptor.fitting.judge import BLOCK
 from adaptor.metrics import SEARCH_BLOCK
 from adaptor.spark.sampling import HELD_OUT_MOST
-from adaptor.training.objectives.neighbourhoods import NEIGHBOUR_BLOCK
+from adaptor.training.objectives.nearest import NEIGHBOUR_BLOCK
 from adaptor.training.workers.executors import START_SECONDS
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -34,8 +35,8 @@ def test_memory_of_a_worker(said, config):
     assert f"sample.rows x width x 4 bytes = {rows:,} x {WIDTH} x 4 = {rows * WIDTH * 4 / 1e9:.1f} GB" in said
     assert f"searches neighbours {SEARCH_BLOCK:,} rows at a time in blocks of {NEIGHBOUR_BLOCK:,}" in said
     assert f"({SEARCH_BLOCK * NEIGHBOUR_BLOCK * 4 / 1e9:.1f} GB)" in said
-    assert f"judges {HELD_OUT_MOST:,} held-out rows against all others ({HELD_OUT_MOST:,} x {rows:,} scores" in said
-    assert f"16 bytes each while they are sorted: {HELD_OUT_MOST * rows * 16 / 1e9:.1f} GB" in said
+    assert f"judges {HELD_OUT_MOST:,} held-out rows against {BLOCK:,} others at a time" in said
+    assert config.workers.whole_sample_bytes == WorkersSettings().whole_sample_bytes
 
 
 def test_gradients_of_a_step(said):

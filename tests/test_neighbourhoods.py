@@ -7,7 +7,7 @@ from synthetic import clustered
 
 from adaptor.metrics import nearest
 from adaptor.training.objectives import neighbourhoods
-from adaptor.training.objectives.neighbourhoods import nearest_rows
+from adaptor.training.objectives.nearest import nearest_rows
 from adaptor.vectors import normalise
 
 

@@ -40,14 +40,17 @@ def assert_means_and_parameters_are_shared(workers: Workers) -> None:
             layer.bias.fill_(rank + 7)
         collective.broadcast_(layer)
         parameters = [*layer.weight.flatten().tolist(), layer.bias.item()]
+        received = torch.tensor([rank, 3 * rank])
+        collective.receive_(received, 1)
         threads = torch.get_num_threads(), os.environ["OMP_NUM_THREADS"]
-        return rank, collective.size, os.getpid(), tensor.tolist(), parameters, threads
+        return rank, collective.size, os.getpid(), tensor.tolist(), parameters, received.tolist(), threads
 
-    ranks, sizes, processes, means, parameters, threads = zip(*workers.run(work))
+    ranks, sizes, processes, means, parameters, received, threads = zip(*workers.run(work))
     assert (ranks, sizes) == ((0, 1), (2, 2))
     assert len({*processes, os.getpid()}) == 3
     assert means == ([0.5, 5.0], [0.5, 5.0])
     assert parameters == ([5.0, 5.0, 7.0], [5.0, 5.0, 7.0])
+    assert received == ([1, 3], [1, 3])
     assert threads == ((1, "1"), (1, "1"))  # spark.task.cpus
 
 

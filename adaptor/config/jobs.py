@@ -23,6 +23,7 @@ from adaptor.layout import Encoding, Layout
 from adaptor.metrics import MEANING
 from adaptor.vectors import check_dims
 
+WHOLE_SAMPLE_BYTES = 4 << 30  # about 1,400,000 rows of 768
 SAME = "same"  # the target that is the source itself
 
 
@@ -77,6 +78,7 @@ class WorkersSettings(Section):
     kind: Literal["local", "horovod", "torch"] = "local"
     processes: Count = 1
     batches: Literal["petastorm", "arrow"] | None = None  # null: petastorm where it is installed, else arrow
+    whole_sample_bytes: Annotated[int, Field(ge=0)] = WHOLE_SAMPLE_BYTES  # float32 rows up to which each holds all
     gpus: bool = False  # whether a worker without a GPU of its own is an error
     resume: Literal["auto", "never"] = "auto"  # auto: a training that was cut off goes on from its checkpoint
     restarts: Annotated[int, Field(ge=0)] = 2  # of a training of which a worker was killed

@@ -77,6 +77,7 @@ class Maker:
     trainings: list[TrainingRun] = field(default_factory=list)  # those that were run, also by such makers
     must_be_linear: bool = False  # for judgments, which change a linear map
     moments: Callable[[], Moments] | None = None
+    whole_sample_bytes: int | None = None  # of rows; where there are more, each of several workers holds its share
 
     @property
     def all_dims(self) -> tuple[int, ...]:
@@ -161,22 +162,22 @@ class Maker:
         if name == "query_aware_svd":
             assert self.queries is not None
             self._say_if_long(name, len(self.queries))
-            return closed_forms.query_aware_svd(self.fold.rows, self.queries, self._found)
+            return closed_forms.query_aware_svd(self.fold.rows, self.queries, self._moments)
         if name == "query_aware_tempered":
             return self._query_aware(self.closed("tempered_svd").corpus)
         if name == "truncation":
             return closed_forms.truncation(self.fold.rows)
         self._say_if_long(name)
-        return getattr(closed_forms, name)(self._found or self.fold.rows)
+        return getattr(closed_forms, name)(self._moments or self.fold.rows)
 
     @property
-    def _found(self) -> Moments | None:
+    def _moments(self) -> Moments | None:
         """The moments that stand for those of `fold`, if there are any."""
         return self.moments() if self.moments else None
 
     def _moments_for(self, side: Map) -> Moments | None:
         """The same, where they tell what `side` makes of rows: it is linear."""
-        return self._found if side.residual is None else None
+        return self._moments if side.residual is None else None
 
     def _query_aware(self, base: Map) -> Sides:
         assert self.queries is not None
@@ -184,8 +185,8 @@ class Maker:
 
     def _say_if_long(self, name: str, queries: int = 0) -> None:
         width = self.fold.rows.shape[1]
-        rows = (self._found.count if self._found else len(self.fold.rows)) + queries
-        order = width if self._found else min(rows, width)
+        rows = (self._moments.count if self._moments else len(self.fold.rows)) + queries
+        order = width if self._moments else min(rows, width)
         if order > LONG:
             self.report(
                 f"finding {name} of {rows} rows of width {width}: "
@@ -239,21 +240,28 @@ class Maker:
     def run(
         self, name: str, make: MakeObjective, schedule: Schedule, judge: Judge | None, stop_at: int | None
     ) -> Trained:
-        """Train on the workers; all must bring back the same maps, but for rounding: the first one's are taken."""
+        """Train on the workers; all must bring back the same maps, but for rounding: the first one's are taken.
+
+        Where rows are more than `whole_sample_bytes` each worker holds its share of them.
+        """
         from adaptor.training.loop import train
 
         rows, width = self.fold.rows.shape
         long = ", which takes a while" if width > LONG else ""
-        self.report(f"training {stop_at or schedule.steps} steps on {rows} rows of width {width}{long}")
+        size, most = self.workers.size, self.whole_sample_bytes
+        in_shares = size > 1 and most is not None and self.fold.rows.nbytes > most
+        shared = f", a share of them in each of {size} workers" if in_shares else ""
+        self.report(f"training {stop_at or schedule.steps} steps on {rows} rows of width {width}{shared}{long}")
         checkpoint = None
         if self.checkpoints:
-            per_step = schedule.batches(self.workers.size)
-            checkpoint = self.checkpoints.of(self.fold.rows, make, judge, schedule, per_step, self.seed, stop_at)
+            decide = make, judge, schedule, schedule.batches(size), self.seed, stop_at
+            checkpoint = self.checkpoints.of(self.fold.rows, *decide, size if in_shares else 1)
             if step := checkpoint.step:
                 self.report(f"a training that was cut off goes on from its checkpoint of step {step}")
         started = time.perf_counter()
-        job = partial(train, make, self.fold.batches, judge, schedule, self.seed, stop_at, checkpoint=checkpoint)
-        first, *others = self.workers.run(job)
+        job = partial(train, make, self.fold.batches, judge, schedule, self.seed, stop_at)
+        all_trained = self.workers.run(partial(job, checkpoint=checkpoint, in_shares=in_shares))
+        first, *others = all_trained
         for other in others:
             if not _same(first.sides, other.sides):
                 raise AdaptorError("the workers ended with different maps; check the network, then fit again")
@@ -261,7 +269,9 @@ class Maker:
         if first.device == "cpu" and not self.trainings:
             self.report("torch sees no GPU: training runs on CPUs")
         curve = [asdict(point) for point in first.curve]
-        self.trainings.append(TrainingRun(name, len(others) + 1, first.device, first.step, first.score, seconds, curve))
+        shares = [trained.rows for trained in all_trained] if in_shares else []
+        run = TrainingRun(name, size, first.device, first.step, first.score, seconds, curve, shares)
+        self.trainings.append(run)
         return first
 
 

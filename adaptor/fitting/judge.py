@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -11,15 +12,20 @@ from numpy.typing import NDArray
 
 from adaptor import metrics
 from adaptor.artifact import Side
+from adaptor.fitting.places import Hits, hits_in
 from adaptor.maps import Sides
 from adaptor.metrics import agreement, geometric_mean, grades_of, nearest
 from adaptor.vectors import Float32, prefix
 
 if TYPE_CHECKING:
+    from adaptor.training.shares import Share
     from adaptor.training.workers import Collective
 
 NEIGHBOURS = 10
-LEVEL = 1e-6  # cosines this near are level: where in a product equal rows stand decides their last bits
+BLOCK = 2048  # corpus rows that are mapped and looked through at once
+
+Placed = tuple[int, NDArray[np.int64], NDArray[np.int64]]
+"""A dim, and for each expected row how many others score above it and how many level with it: `(h, k)`."""
 
 
 @dataclass(frozen=True)
@@ -47,49 +53,55 @@ class Judge:
 
     def overlap(self, sides: Sides, corpus: Float32) -> dict[int, float]:
         """Overlap@10 at each dim: the mean share of expected rows that are found; level rows share the places left."""
-        k = self.expected.shape[1]
-        return {
-            dim: float((np.clip(k - above, 0, level) / level).mean())
-            for dim, above, level in self.places(sides, corpus)
-        }
+        return self._overlap(self.places(sides, corpus))
 
-    def places(self, sides: Sides, corpus: Float32) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.int64]]]:
-        """For each dim, how many rows score above each expected one, and how many level with it: `(h, k)`, k at most.
+    def places(self, sides: Sides, corpus: Float32) -> Iterator[Placed]:
+        """For each dim, how many rows score above each expected one, k at most, and how many are level with it."""
+        return self._placed(self.find(sides, corpus))
 
-        Nothing is ranked, and each band of numbers is multiplied once.
-        """
-        depth, k = self.dims[-1], self.expected.shape[1]
+    def find(self, sides: Sides, corpus: Float32, first: int = 0) -> list[Hits]:
+        """What the rows find at each dim in a part of the corpus, whose rows are those from number `first` on."""
+        depth = self.dims[-1]
         queries = (sides.query if self.side == "query" else sides.corpus)(self.rows, depth)
-        y = sides.corpus(corpus, depth)
-        scores = np.zeros((len(queries), len(y)), dtype=np.float32)
-        squares, lengths = np.zeros(len(y), dtype=np.float32), np.zeros((len(queries), 1), dtype=np.float32)
-        for start, dim in zip((0, *self.dims), self.dims):
-            scores += queries[:, start:dim] @ y[:, start:dim].T
-            squares += np.square(y[:, start:dim]).sum(axis=1)
-            lengths += np.square(queries[:, start:dim]).sum(axis=1, keepdims=True)
-            cosines = scores / np.sqrt(np.maximum(squares, 1e-12))  # times the query's length, which changes no order
-            near = LEVEL * np.sqrt(lengths)
-            expected_cosines = np.take_along_axis(cosines, self.expected, axis=1)
-            cosines.partition(len(y) - k, axis=1)
-            best, last = cosines[:, len(y) - k :], cosines[:, len(y) - k, None]
-            lowest = (cosines >= last - near).sum(axis=1) - (best > last + near).sum(axis=1)
-            beyond, near = best[:, None] - expected_cosines[:, :, None], near[:, :, None]  # (h, k, k)
-            level = np.where(
-                abs(expected_cosines - last) <= near[:, 0], lowest[:, None], (abs(beyond) <= near).sum(axis=2)
-            )
-            yield dim, (beyond > near).sum(axis=2), np.maximum(level, 1)
+        hits: list[Hits] = []
+        for start in range(0, len(corpus), BLOCK):
+            y = sides.corpus(corpus[start : start + BLOCK], depth)
+            part = hits_in(queries, y, self.expected, first + start, self.dims)
+            hits = [one + other for one, other in zip(hits, part)] if hits else part
+        return hits
 
     def kept(self, sides: Sides, corpus: Float32) -> dict[int, float]:
         """What maps are ranked by, at each dim."""
-        return self.overlap(sides, corpus)
+        return self._worth(self.places(sides, corpus))
 
-    def score(self, sides: Sides, corpus: Float32, collective: Collective) -> float:
-        """What is kept, over dims; averaged over workers, so that all take the same decision."""
+    def score(self, sides: Sides, share: Share, collective: Collective) -> float:
+        """What is kept, over dims, in the whole sample; averaged over workers, so that all take the same decision.
+
+        Each worker looks through its share, and what all have found is put together.
+        """
         import torch
 
-        score = torch.tensor([geometric_mean(self.kept(sides, corpus))], dtype=torch.float64)
+        here = self.find(sides, share.rows.numpy(), share.first)
+        arrays = np.stack([part.to_array() for part in here])
+        of_workers = [
+            [part.of_another(array) for part, array in zip(here, theirs.numpy())]
+            for theirs in share.gathered(torch.from_numpy(arrays))
+        ]
+        together = [reduce(Hits.__add__, parts) for parts in zip(*of_workers)]
+        score = torch.tensor([geometric_mean(self._worth(self._placed(together)))], dtype=torch.float64)
         collective.mean_(score)
         return float(score)
+
+    def _placed(self, parts: Sequence[Hits]) -> Iterator[Placed]:
+        return ((dim, *part.places) for dim, part in zip(self.dims, parts))
+
+    def _overlap(self, places: Iterable[Placed]) -> dict[int, float]:
+        k = self.expected.shape[1]
+        return {dim: float((np.clip(k - above, 0, level) / level).mean()) for dim, above, level in places}
+
+    def _worth(self, places: Iterable[Placed]) -> dict[int, float]:
+        """What rows in these places are worth, at each dim."""
+        return self._overlap(places)
 
 
 @dataclass(frozen=True)
@@ -117,9 +129,8 @@ class GradedJudge(Judge):
         """The judge that holds only the chosen rows, `chosen (h,)`."""
         return replace(super().part(chosen), grades=self.grades[chosen])  # type: ignore[call-arg, return-value]
 
-    def kept(self, sides: Sides, corpus: Float32) -> dict[int, float]:
+    def _worth(self, places: Iterable[Placed]) -> dict[int, float]:
         """nDCG@10 at each dim, by the grades."""
-        places = self.places(sides, corpus)
         return {dim: float(agreement(above, level, self.grades).mean()) for dim, above, level in places}
 
 

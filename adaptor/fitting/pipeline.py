@@ -89,21 +89,21 @@ def fit_sample(  # noqa: PLR0913 - what `fit` takes, and where things run
     report: Callable[[str], None] = say_nothing,
     trials: Trials = in_turn,
     checkpoints: Checkpoints | None = None,
+    whole_sample_bytes: int | None = None,
 ) -> tuple[Adaptor, FitReport]:
     """Score all candidates on held-out rows, refit the best on all; ties go to the earlier one.
 
     `report` gets a line about each candidate. With `settings.tune` a search, whose trials run where `trials` says, may
-    add one, trained with other settings. Trainings keep their state in `checkpoints`, and go on from there.
+    add one, trained with other settings. Trainings keep their state in `checkpoints`, and go on from there. Where the
+    rows to train on are more than `whole_sample_bytes` each of several workers holds its share of them.
     """
     dims, settings = check_dims(dims, sample.whole.rows.shape[1]), settings.with_effort()
     _require_enough(sample, settings)
     sample = _asking(sample, settings, report)
-    log, held_queries = split_queries(sample.queries, seed)
-    few = sample.queries if log is None else None
-    if few is not None:
-        report(f"query log: {len(few)} queries are too few to choose by; rows choose, and the queries move what wins")
+    log, held_queries, few = _logs(sample, seed, report)
     workers, linear = workers or this_process(), few is not None and _needs_a_linear_map(sample, settings)
     maker = Maker(sample.train, log, dims, settings, seed, workers, None, report, checkpoints, must_be_linear=linear)
+    maker = replace(maker, whole_sample_bytes=whole_sample_bytes)
     standard = choose_standard(sample, maker, held_queries)
     if standard.nested:
         report("truncation keeps more neighbours than SVD: this embedder is nested already, its order is kept")
@@ -155,6 +155,17 @@ def _asking(sample: Sample, settings: FitSettings, report: Callable[[str], None]
         return sample
     report("query log: left out, fit.keep=neighbours asks with rows alone")
     return replace(sample, queries=None, judgments={})
+
+
+def _logs(
+    sample: Sample, seed: int, report: Callable[[str], None]
+) -> tuple[Float32 | None, Float32 | None, Float32 | None]:
+    """Queries to learn from and queries to judge by; or, where they are too few to choose by, all of them apart."""
+    log, held_queries = split_queries(sample.queries, seed)
+    few = sample.queries if log is None else None
+    if few is not None:
+        report(f"query log: {len(few)} queries are too few to choose by; rows choose, and the queries move what wins")
+    return log, held_queries, few
 
 
 def _described(

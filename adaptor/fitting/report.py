@@ -107,6 +107,7 @@ class TrainingRun:
     score: float | None
     seconds: float
     curve: list[dict[str, float | None]]
+    shares: list[int] = field(default_factory=list)  # rows that each worker held, where none held the whole sample
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,20 @@ class TrainingRecord:
     def of(cls, runs: list[TrainingRun]) -> TrainingRecord | None:
         """The record of these trainings; None where nothing was trained."""
         return cls(runs, versions()) if runs else None
+
+    @property
+    def sharing(self) -> str | None:
+        """A sentence on who held how many rows; None where each worker held the whole sample."""
+        shared = [run for run in self.runs if run.shares]
+        if not shared:
+            return None
+        counts = sorted({count for run in shared for count in run.shares})
+        between = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+        most = max(sum(run.shares) for run in shared)
+        return (
+            f"{shared[0].workers} workers held shares of {between} rows, of {most} at most, in {len(shared)} of "
+            f"{len(self.runs)} trainings: what was trained depends on how many workers there were"
+        )
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ STRICT = {"extra": "forbid", "strict": True}  # how the config library is to rea
 
 Keep = Literal["retrieval", "neighbours"]
 Effort = Literal["quick", "normal", "best"]
+Precision = Literal["float32", "bfloat16"]
 LEAST_KEPT = 0.8  # of what a new model's own vectors find, under which a paired fit publishes nothing
 LONGER = 6  # times as many steps `best` trains
 CandidateName = Literal[
@@ -54,6 +55,7 @@ class Training:
     batch: Annotated[int, Ge(2)] = 384  # rows drawn and their neighbours
     batches_per_step: Count | None = None  # over all workers together; null: one a worker
     scale_learning_rate: bool = False  # by the root of the batches of a step
+    precision: Precision = "float32"  # of the products in a loss; weights and what rows judge stay float32
     neighbours: Count = 1  # nearest rows that come into a batch with each row drawn
     evaluate_every: Count = 50
     patience: Count = 2
@@ -92,6 +94,7 @@ class QueryTraining:
     batch: Count = 64
     batches_per_step: Count | None = None
     scale_learning_rate: bool = False
+    precision: Precision = "float32"
     near: Count = 10  # documents nearest to each query of the batch, under the start
     random: Count = 512  # documents drawn at random
     evaluate_every: Count = 50

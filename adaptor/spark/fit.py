@@ -95,8 +95,8 @@ def _fit(spark: SparkSession, source: TableRef, config: Config, report: Progress
         learnt = replace(learnt, moments=moments if config.sample.moments == "all" else None)
         seed = config.sample.seed
         if newer is None:
-            trials = partial(as_tasks, spark)
-            adaptor, measured = fit_sample(learnt, dims, config.fit, seed, workers, report, trials, checkpoints)
+            trials, most = partial(as_tasks, spark), config.workers.whole_sample_bytes
+            adaptor, measured = fit_sample(learnt, dims, config.fit, seed, workers, report, trials, checkpoints, most)
         else:
             pairs = Pairs(learnt, newer.of(sample.ids))
             adaptor, measured = fit_pairs(pairs, dims, config.fit, seed, workers, report, checkpoints)

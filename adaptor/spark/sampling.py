@@ -23,6 +23,7 @@ from adaptor.training.batches.petastorm import PetastormBatches
 from adaptor.vectors import Float32
 
 HELD_OUT_SHARE, HELD_OUT_MOST = 0.1, 1000
+ROW_GROUP_BYTES = 16 << 20  # of the sample's files: a worker reads row groups whole, and only those it has rows in
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,8 @@ def materialise(  # noqa: PLR0913 - a table, its columns, and how to sample it
         counts = {row["held_out"]: row["count"] for row in good.groupBy("held_out").count().collect()}
         for held_out, name in ((False, "train"), (True, "held_out")):
             fold = good.where(F.col("held_out") == held_out).orderBy("place", "id")
-            fold.select("id", "embedding", "stratum").write.parquet(f"{url}/{name}")
+            writer = fold.select("id", "embedding", "stratum").write.option("parquet.block.size", ROW_GROUP_BYTES)
+            writer.parquet(f"{url}/{name}")
         return Materialised(
             train=_fold(kind, f"{url}/train", counts.get(False, 0), width),
             held_out=_fold(kind, f"{url}/held_out", counts.get(True, 0), width),

@@ -1,9 +1,10 @@
 """The training loop: one process's view. It knows a `Collective` and an `Objective`, nothing of Spark.
 
-Every worker holds the whole sample and can draw every batch; each works on its share of a step's
-batches and the gradients are averaged. So a step of many workers is exactly the step of one. A batch
-follows from seed, step and number alone, so a training that goes on from a checkpoint ends as one
-that was never disturbed.
+Where every worker holds the whole sample it can draw every batch; each works on its part of a step's
+batches and the gradients are averaged. So a step of many workers is exactly the step of one. Where each holds
+a share it draws its batches from that, and a step depends on how many workers there are. Either way a batch
+follows from seed, step and number, so a training that goes on from a checkpoint ends as one that was never
+disturbed.
 """
 
 from __future__ import annotations
@@ -16,13 +17,15 @@ import torch
 
 from adaptor.errors import AdaptorError
 from adaptor.fitting.judge import Judge
-from adaptor.fitting.settings import QueryTraining, Training
+from adaptor.fitting.settings import Precision, QueryTraining, Training
 from adaptor.maps import Sides
-from adaptor.training.batches import Batches, gather
+from adaptor.training.batches import Batches
 from adaptor.training.checkpoints import Checkpoint
 from adaptor.training.objectives import MakeObjective
+from adaptor.training.shares import Share
 from adaptor.training.state import Course, Learner, Point, course_of, course_to_numbers, course_to_tensors
 from adaptor.training.workers import Collective, Step
+from adaptor.training.workers.local import Alone
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class Schedule:
     patience: int
     batch: int = 1  # rows or queries that a batch compares, for speeds
     scale_learning_rate: bool = False
+    precision: Precision = "float32"
 
     @classmethod
     def of(cls, training: Training | QueryTraining) -> Schedule:
@@ -66,6 +70,7 @@ class Trained:
     score: float | None
     curve: tuple[Point, ...] = ()
     device: str = "cpu"
+    rows: int = 0  # that this worker held
 
 
 def train(  # noqa: PLR0913 - all that a worker needs travels with it
@@ -77,15 +82,18 @@ def train(  # noqa: PLR0913 - all that a worker needs travels with it
     stop_at: int | None,
     collective: Collective,
     checkpoint: Checkpoint | None = None,
+    in_shares: bool = False,
 ) -> Trained:
     """Train and return the best maps on held-out rows, or without a judge the last ones.
 
-    Stops after `schedule.patience` evaluations without a better score, or at step `stop_at`. With a
-    `checkpoint` it goes on from there, and keeps its state there at each evaluation. Raises `AdaptorError`
-    when the batches of a step can't be shared equally by the workers, and when a loss is no number.
+    Each worker holds the whole sample, or `in_shares` only its share. Stops after `schedule.patience` evaluations
+    without a better score, or at step `stop_at`. With a `checkpoint` it goes on from there, and keeps its state there
+    at each evaluation. Raises `AdaptorError` when the batches of a step can't be shared equally by the workers, and
+    when a loss is no number.
     """
     last = stop_at or schedule.steps
-    run = _Run(make, sample, judge, schedule, seed, collective, checkpoint)
+    share = Share.of(sample, collective if in_shares else Alone())
+    run = _Run(make, share, judge, schedule, seed, collective, checkpoint)
     course = run.course
     while course.step < last and course.stale < schedule.patience:
         run.step(last)
@@ -93,7 +101,7 @@ def train(  # noqa: PLR0913 - all that a worker needs travels with it
             run.evaluate()
     run.require_finite()
     sides, step = (run.objective.sides(), course.step) if course.best is None else (course.best, course.best_step)
-    return Trained(sides, step, course.score, tuple(course.curve), run.device)
+    return Trained(sides, step, course.score, tuple(course.curve), run.device, len(share.rows))
 
 
 class _Run:
@@ -102,7 +110,7 @@ class _Run:
     def __init__(  # noqa: PLR0913 - what `train` gets
         self,
         make: MakeObjective,
-        sample: Batches,
+        share: Share,
         judge: Judge | None,
         schedule: Schedule,
         seed: int,
@@ -110,8 +118,8 @@ class _Run:
         checkpoint: Checkpoint | None,
     ) -> None:
         self._per_step = schedule.batches(collective.size)
-        self._corpus = gather(sample).numpy()  # (n, D)
-        self.objective = make(self._corpus, seed)
+        self._share = share
+        self.objective = make(share, seed)
         self._learner = Learner(self.objective.module, schedule.rate(self._per_step), schedule.steps)
         self._judge, self._schedule, self._seed = judge, schedule, seed
         self._collective, self._checkpoint = collective, checkpoint
@@ -125,7 +133,8 @@ class _Run:
         course.step += 1
         losses = []
         for batch in range(collective.rank, self._per_step, collective.size):
-            loss = self.objective.loss(np.random.default_rng((self._seed, course.step, batch)))
+            with torch.autocast(self.device, torch.bfloat16, enabled=self._schedule.precision == "bfloat16"):
+                loss = self.objective.loss(np.random.default_rng((self._seed, course.step, batch)))
             losses.append(float(loss))
             if not math.isfinite(losses[-1]):
                 raise self._not_finite(f"the loss is {losses[-1]} at step {course.step}, batch {batch}")
@@ -183,7 +192,7 @@ class _Run:
         if self._judge is None:
             return None
         sides = self.objective.sides()
-        score = self._judge.score(sides, self._corpus, self._collective)
+        score = self._judge.score(sides, self._share, self._collective)
         self.course.take(sides, score)
         return score
 

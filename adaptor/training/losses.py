@@ -17,8 +17,10 @@ def prefix_similarities(y: Tensor, dims: tuple[int, ...]) -> Tensor:
 def prefix_cosines(y: Tensor, others: Tensor, dims: tuple[int, ...]) -> Tensor:
     """Cosines between `y (B, K)` and `others (J, K)` at each prefix: `(P, B, J)`.
 
-    Prefixes nest, so each band of columns is multiplied once and the products are summed up.
+    Prefixes nest, so each band of columns is multiplied once and the products are summed up, in float32 also where
+    torch multiplies in bfloat16.
     """
+    y, others = y.float(), others.float()
     dot = y.new_zeros(len(y), len(others))
     squares = y.new_zeros(len(y)), y.new_zeros(len(others))
     cosines = []
@@ -66,8 +68,10 @@ def divergence(target: Tensor, scores: Tensor, weight: Tensor | None = None) -> 
     `weight (P,)`, of mean 1, is what each prefix counts for. Written out: one pass over the scores
     for the partition, one for their mean under the target.
     """
-    entropy = torch.xlogy(target, target).sum(-1)
-    by_prefix = (entropy + scores.logsumexp(-1) - torch.einsum("bj,pbj->pb", target, scores)).mean(1)
+    with torch.autocast(scores.device.type, enabled=False):  # of the mean little is left where its terms are rounded
+        target, scores = target.float(), scores.float()
+        entropy = torch.xlogy(target, target).sum(-1)
+        by_prefix = (entropy + scores.logsumexp(-1) - torch.einsum("bj,pbj->pb", target, scores)).mean(1)
     return (by_prefix if weight is None else by_prefix * weight).mean()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -11,6 +11,9 @@ from adaptor.vectors import Float32
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+BATCH = 512  # rows: what passes on the way to where they stay is small beside it
 
 
 class Batches(Protocol):
@@ -22,6 +25,9 @@ class Batches(Protocol):
 
     def __iter__(self) -> Iterator[Tensor]:
         """Tensors `(B, D) float32`, `rows` rows in all."""
+
+    def part(self, first: int, end: int) -> Batches:
+        """The rows from number `first` up to `end`, alone."""
 
 
 def usual_batches(report: Callable[[str], None]) -> Literal["petastorm", "arrow"]:
@@ -40,17 +46,35 @@ def gather(batches: Batches) -> Tensor:
     """
     import torch
 
-    arrived = list(batches)
-    count = sum(len(batch) for batch in arrived)
+    rows, count = torch.empty(0, 0), 0
+    for batch in batches:
+        if not count:
+            rows = torch.empty(batches.rows, batch.shape[1])  # once: a list of batches would be a second copy
+        end = count + len(batch)
+        if end <= batches.rows:
+            rows[count:end] = batch
+        count = end
     if count != batches.rows:
         raise AdaptorError(
             f"{type(batches).__name__}: {batches.rows} rows were written, {count} arrived; run the fit again"
         )
-    return torch.cat(arrived)
+    return rows
+
+
+def cut(batches: Iterable[Tensor], first: int, end: int) -> Iterator[Tensor]:
+    """Of all rows of `batches` those from number `first` up to `end`; nothing is read beyond."""
+    start = 0
+    for batch in batches:
+        kept = batch[max(first - start, 0) : max(end - start, 0)]
+        if len(kept):
+            yield kept
+        start += len(batch)
+        if start >= end:
+            return
 
 
 class ArrayBatches:
-    """A matrix in memory, `(n, D) float32`, as one batch."""
+    """A matrix in memory, `(n, D) float32`."""
 
     def __init__(self, array: Float32) -> None:
         self._array = array
@@ -59,4 +83,9 @@ class ArrayBatches:
     def __iter__(self) -> Iterator[Tensor]:
         import torch
 
-        yield torch.tensor(self._array, dtype=torch.float32)
+        for start in range(0, self.rows, BATCH):
+            yield torch.tensor(self._array[start : start + BATCH], dtype=torch.float32)
+
+    def part(self, first: int, end: int) -> ArrayBatches:
+        """The rows from number `first` up to `end`, alone."""
+        return ArrayBatches(self._array[first:end])

@@ -6,12 +6,13 @@ import contextlib
 import tempfile
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adaptor.errors import AdaptorError
 from adaptor.storage import is_local, open_folder
+from adaptor.training.batches import cut
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,12 +20,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PetastormBatches:
-    """The `embedding` column of the Parquet files under `urls`, in the order of their names."""
+    """The `embedding` column of the Parquet files under `urls`, in the order of their names.
+
+    `rows` rows, from number `first` on if that is named: those before them are read, and let go. petastorm's own
+    shards would be row groups, of which there may be fewer than workers.
+    """
 
     urls: tuple[str, ...]
     rows: int
+    first: int | None = None
 
     def __iter__(self) -> Iterator[Tensor]:
+        if self.first is None:
+            return self._all()
+        return cut(self._all(), self.first, self.first + self.rows)
+
+    def part(self, first: int, end: int) -> PetastormBatches:
+        """The rows from number `first` up to `end`, alone."""
+        return replace(self, first=(self.first or 0) + first, rows=end - first)
+
+    def _all(self) -> Iterator[Tensor]:
         import torch
 
         with warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""What training minimises. An `Objective` is made inside a worker, from the sample that arrived there."""
+"""What training minimises. An `Objective` is made inside a worker, from what that holds of the sample."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from adaptor.maps import Sides
-from adaptor.vectors import Float32
+from adaptor.training.shares import Share
 
 if TYPE_CHECKING:
     from numpy.random import Generator
@@ -27,5 +27,5 @@ class Objective(Protocol):
         """The module as it stands, in NumPy."""
 
 
-MakeObjective = Callable[[Float32, int], Objective]
-"""From the sample `(n, D) float32` and a seed to an objective; shipped to the workers."""
+MakeObjective = Callable[[Share, int], Objective]
+"""From a worker's share of the sample, which may be all of it, and a seed to an objective; shipped to the workers."""

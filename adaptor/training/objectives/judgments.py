@@ -19,6 +19,7 @@ from adaptor.fitting.settings import QueryTraining, Supervision
 from adaptor.maps import Map, Sides
 from adaptor.training import losses
 from adaptor.training.objectives.query_log import AffineSides, QueryLogObjective, log_temperature
+from adaptor.training.shares import Share
 from adaptor.vectors import Float32
 
 
@@ -38,9 +39,9 @@ class MakeJudgmentObjective:
     supervision: Supervision
     weight: float
 
-    def __call__(self, corpus: Float32, seed: int) -> JudgmentObjective:
-        """The objective, inside a worker, on the rows that arrived there."""
-        return JudgmentObjective(corpus, self)
+    def __call__(self, share: Share, seed: int) -> JudgmentObjective:
+        """The objective, inside a worker, on the rows that it holds."""
+        return JudgmentObjective(share, self)
 
 
 class SharedChange(nn.Module):
@@ -65,10 +66,14 @@ class SharedChange(nn.Module):
 
 
 class JudgmentObjective:
-    """Judged queries beside the unlabelled terms of `QueryLogObjective`, weighed by one knob."""
+    """Judged queries beside the unlabelled terms of `QueryLogObjective`, weighed by one knob.
 
-    def __init__(self, corpus: Float32, given: MakeJudgmentObjective) -> None:
-        self._questions = QueryLogObjective(corpus, given.queries, given.teacher, given.dims, given.training)
+    Judged documents that other workers hold are fetched, so that each worker knows every judgment.
+    """
+
+    def __init__(self, share: Share, given: MakeJudgmentObjective) -> None:
+        rows, self._judgments = _with_judged(share, given.judgments)
+        self._questions = QueryLogObjective(rows, given.queries, given.teacher, given.dims, given.training)
         self._docs = self._questions.docs
         self._asked = torch.tensor(self._questions.queries, device=self._docs.device)
         self._labelled = np.array(sorted(given.judgments))
@@ -85,7 +90,7 @@ class JudgmentObjective:
         picked = draw.choice(self._labelled, min(self._made.training.batch, len(self._labelled)), replace=False)
         judged = self._asked[torch.from_numpy(picked)]
         unlabelled = questions.unlabelled(draw)
-        positives = torch.tensor([doc for q in picked for doc in self._made.judgments[int(q)]])
+        positives = torch.tensor([doc for q in picked for doc in self._judgments[int(q)]])
         with torch.no_grad():
             scores = self._map(judged, "query") @ self._map(self._docs, "corpus").T
             hard = scores.topk(min(settings.hard_negatives, len(self._docs))).indices.flatten()
@@ -118,9 +123,21 @@ class JudgmentObjective:
         column = {row: number for number, row in enumerate(rows.tolist())}
         grades = torch.zeros(len(picked), len(rows))
         for number, query in enumerate(picked):
-            for document, grade in self._made.judgments[int(query)].items():
+            for document, grade in self._judgments[int(query)].items():
                 grades[number, column[document]] = grade
         return grades.to(rows.device)
+
+
+def _with_judged(share: Share, judgments: Judgments) -> tuple[Tensor, Judgments]:
+    """The rows of a share and after them the judged ones of others, and the judgments by their places there."""
+    if share.is_whole:
+        return share.rows, judgments
+    judged = torch.tensor(sorted({document for grades in judgments.values() for document in grades}))
+    wanted = judged[~share.holds(judged)]
+    places = {int(number): int(number) - share.first for number in judged[share.holds(judged)]}
+    places |= {int(number): len(share.rows) + place for place, number in enumerate(wanted)}
+    here = {query: {places[doc]: grade for doc, grade in grades.items()} for query, grades in judgments.items()}
+    return torch.cat([share.rows, share.fetch(share.rows, wanted)]), here
 
 
 def blend(start: Sides, end: Sides, share: float) -> Sides:

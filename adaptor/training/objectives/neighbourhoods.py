@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from numpy.random import Generator
 from torch import Tensor
@@ -12,10 +11,9 @@ from torch import Tensor
 from adaptor.fitting.settings import Training
 from adaptor.maps import Map, Sides
 from adaptor.training import losses
+from adaptor.training.objectives.nearest import Neighbours
 from adaptor.training.residual_module import AdaptorModule
-from adaptor.vectors import Float32, normalise
-
-NEIGHBOUR_BLOCK = 50_000  # rows among which neighbours are searched, as in the paper
+from adaptor.training.shares import Share
 
 
 @dataclass(frozen=True)
@@ -26,30 +24,29 @@ class MakeNeighbourhoodObjective:
     dims: tuple[int, ...]
     training: Training
 
-    def __call__(self, corpus: Float32, seed: int) -> NeighbourhoodObjective:
-        """The objective, inside a worker, on the rows that arrived there."""
-        return NeighbourhoodObjective(corpus, self.start, self.dims, self.training, seed)
+    def __call__(self, share: Share, seed: int) -> NeighbourhoodObjective:
+        """The objective, inside a worker, on the rows that it holds."""
+        return NeighbourhoodObjective(share, self.start, self.dims, self.training, seed)
 
 
 class NeighbourhoodObjective:
-    """Batches of random rows, each with its nearest ones; all their pairs are compared."""
+    """Batches of random rows of a share, each with its nearest ones in the sample; all their pairs are compared."""
 
-    def __init__(self, corpus: Float32, start: Map, dims: tuple[int, ...], training: Training, seed: int) -> None:
+    def __init__(self, share: Share, start: Map, dims: tuple[int, ...], training: Training, seed: int) -> None:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._x = torch.tensor(normalise(corpus), device=device)  # (n, D)
-        self._nearest = nearest_rows(self._x, training.neighbours)  # (n, k)
+        self._held = Neighbours.of(share, training.neighbours, device)
         self._dims, self._training = dims, training
-        self.module = AdaptorModule(start, training.hidden or corpus.shape[1], seed).to(device)
+        self.module = AdaptorModule(start, training.hidden or start.width, seed).to(device)
 
     def loss(self, draw: Generator) -> Tensor:
         """The loss of one batch of rows, each with its nearest ones."""
-        n, k = self._nearest.shape
-        drawn = draw.integers(0, n, max(1, self._training.batch // (1 + k)))
-        seeds = torch.from_numpy(drawn).to(self._x.device)
-        rows = torch.unique(torch.cat([seeds, self._nearest[seeds].flatten()]))
-        neighbour = (self._nearest[rows][:, :, None] == rows).any(1)  # (B, B)
+        nearest = self._held.nearest
+        drawn = draw.integers(0, len(self._held.own), max(1, self._training.batch // (1 + nearest.shape[1])))
+        seeds = torch.from_numpy(drawn).to(nearest.device)
+        rows = torch.unique(torch.cat([seeds, nearest[seeds].flatten()]))
+        neighbour = (nearest[rows][:, :, None] == rows).any(1)  # (B, B)
         anchors = torch.searchsorted(rows, torch.unique(seeds))
-        return batch_loss(self.module, self._x[rows], anchors, neighbour, self._dims, self._training)
+        return batch_loss(self.module, self._held.rows(rows), anchors, neighbour, self._dims, self._training)
 
     def sides(self) -> Sides:
         """The map as it is by now."""
@@ -83,21 +80,3 @@ def batch_loss(
     if training.pull:
         total = total + training.pull * (y - z).square().sum(1).mean()
     return total
-
-
-def nearest_rows(x: Tensor, k: int) -> Tensor:
-    """The k nearest other rows of each row of `x (n, D)`, as row numbers `(n, k)`.
-
-    Searched within equal blocks of at most 50,000 rows, as in the paper: quadratic cost stays
-    bounded.
-    """
-    parts, start = [], 0
-    for block in x.tensor_split(-(-len(x) // NEIGHBOUR_BLOCK)):
-        memory = x.new_empty((min(1024, len(block)), len(block)))  # taken once: 200 MB anew each time cost a tenth
-        for first in range(0, len(block), 1024):
-            rows = block[first : first + 1024]
-            scores = torch.mm(rows, block.T, out=memory[: len(rows)])
-            scores.diagonal(first).fill_(-np.inf)
-            parts.append(scores.topk(k).indices + start)
-        start += len(block)
-    return torch.cat(parts)

@@ -13,23 +13,27 @@ from torch.nn import functional
 from adaptor.fitting.settings import Training
 from adaptor.maps import Map, Sides
 from adaptor.training import losses
-from adaptor.training.objectives.neighbourhoods import nearest_rows
+from adaptor.training.objectives.nearest import nearest_rows
 from adaptor.training.residual_module import AdaptorModule
+from adaptor.training.shares import Share
 from adaptor.vectors import Float32, normalise
 
 
 @dataclass(frozen=True)
 class MakePairObjective:
-    """How the workers make the objective: `new (n, E)` are the rows of the sample by the new model, in its order."""
+    """How the workers make the objective: `new (n, E)` are the rows of the sample by the new model, in its order.
+
+    They travel whole, so each worker holds the whole sample.
+    """
 
     start: Sides
     new: Float32
     dims: tuple[int, ...]
     training: Training
 
-    def __call__(self, corpus: Float32, seed: int) -> PairObjective:
-        """The objective, inside a worker, on the old model's rows that arrived there."""
-        return PairObjective(corpus, self, seed)
+    def __call__(self, share: Share, seed: int) -> PairObjective:
+        """The objective, inside a worker, on the old model's rows, all of which are there."""
+        return PairObjective(share, self, seed)
 
 
 class PairObjective:
@@ -39,15 +43,15 @@ class PairObjective:
     The target is each new row's softmax over the new rows, itself among them.
     """
 
-    def __init__(self, corpus: Float32, make: MakePairObjective, seed: int) -> None:
+    def __init__(self, share: Share, make: MakePairObjective, seed: int) -> None:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._training, self._dims, self._query = make.training, make.dims, make.start.query
-        self._old = torch.tensor(normalise(corpus), device=device)
+        self._old = share.rows.to(device)
         new = normalise(make.new)
         self._new = torch.tensor(new, device=device)
         self._asked = torch.tensor(self._query(new), device=device)
         self._nearest = nearest_rows(self._new, make.training.neighbours)
-        self.module = AdaptorModule(make.start.corpus, make.training.hidden or corpus.shape[1], seed).to(device)
+        self.module = AdaptorModule(make.start.corpus, make.training.hidden or self._old.shape[1], seed).to(device)
 
     def loss(self, draw: Generator) -> Tensor:
         """The loss of one batch of rows, each with its nearest ones."""

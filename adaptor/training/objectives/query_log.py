@@ -18,6 +18,7 @@ from torch.nn import functional
 from adaptor.fitting.settings import QueryTraining
 from adaptor.maps import Map, Sides
 from adaptor.training import losses
+from adaptor.training.shares import Share
 from adaptor.vectors import Float32, normalise
 
 
@@ -30,9 +31,9 @@ class MakeQueryLogObjective:
     dims: tuple[int, ...]
     training: QueryTraining
 
-    def __call__(self, corpus: Float32, seed: int) -> QueryLogObjective:
-        """The objective, inside a worker, on the rows that arrived there."""
-        return QueryLogObjective(corpus, self.queries, self.start, self.dims, self.training)
+    def __call__(self, share: Share, seed: int) -> QueryLogObjective:
+        """The objective, inside a worker, on the rows that it holds."""
+        return QueryLogObjective(share.rows, self.queries, self.start, self.dims, self.training)
 
 
 class AffineSides(nn.Module):
@@ -50,15 +51,18 @@ class AffineSides(nn.Module):
 
 
 class QueryLogObjective:
-    """Batches of real and blended queries, against their nearest documents and random ones."""
+    """Batches of real and blended queries, against their nearest documents and random ones, all of them from `rows`.
+
+    `rows (n, D)` have length 1, and may be a worker's share: each of its batches is one of a smaller sample then.
+    """
 
     def __init__(
-        self, corpus: Float32, queries: Float32, start: Sides, dims: tuple[int, ...], training: QueryTraining
+        self, rows: Tensor, queries: Float32, start: Sides, dims: tuple[int, ...], training: QueryTraining
     ) -> None:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._training, self._dims, self._device = training, dims, device
-        self._corpus, self.queries = normalise(corpus), normalise(queries)
-        self.docs = torch.tensor(self._corpus, device=device)
+        self._corpus, self.queries = rows.numpy(), normalise(queries)
+        self.docs = rows.to(device)
         self.teacher = AffineSides(start, "two", training.temperature, len(dims)).to(device).requires_grad_(False)
         self._taught = functional.normalize(self.teacher.corpus(self.docs))
         self.module = AffineSides(start, training.sides or "two", training.temperature, len(dims)).to(device)

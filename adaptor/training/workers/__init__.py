@@ -40,6 +40,9 @@ class Collective(Protocol):
     def broadcast_(self, module: nn.Module) -> None:
         """Give every worker the parameters of rank 0, in place."""
 
+    def receive_(self, tensor: Tensor, sender: int) -> None:
+        """Replace `tensor`, in place, by that of the worker `sender`; all workers call it, with equal shapes."""
+
     def advance(self, step: Step) -> None:
         """A step is done."""
 

@@ -57,8 +57,12 @@ class HorovodCollective:
     def broadcast_(self, module: nn.Module) -> None:
         """Give every worker the parameters of rank 0, in place."""
         for value in module.state_dict().values():
-            with self._reachable(value) as reachable:
-                self._hvd.broadcast_(reachable, root_rank=0)
+            self.receive_(value, 0)
+
+    def receive_(self, tensor: Tensor, sender: int) -> None:
+        """Replace `tensor`, in place, by that of the worker `sender`."""
+        with self._reachable(tensor) as reachable:
+            self._hvd.broadcast_(reachable, root_rank=sender)
 
     def advance(self, step: Step) -> None:
         """Nobody hears of it: the driver waits for the end."""

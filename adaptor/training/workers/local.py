@@ -33,6 +33,9 @@ class Alone:
     def broadcast_(self, module: nn.Module) -> None:
         """There is no other worker."""
 
+    def receive_(self, tensor: Tensor, sender: int) -> None:
+        """Nobody else sends."""
+
     def advance(self, step: Step) -> None:
         """Say so."""
         self._on_step(step)

@@ -79,9 +79,13 @@ class TorchCollective:
     def broadcast_(self, module: nn.Module) -> None:
         """Give every worker the parameters of rank 0, in place."""
         for value in module.state_dict().values():
-            self._held.append(value)
-            with _together():
-                self._distributed.broadcast(value, 0)
+            self.receive_(value, 0)
+
+    def receive_(self, tensor: Tensor, sender: int) -> None:
+        """Replace `tensor`, in place, by that of the worker `sender`."""
+        self._held.append(tensor)
+        with _together():
+            self._distributed.broadcast(tensor, sender)
 
     def advance(self, step: Step) -> None:
         """Nobody hears of it: the driver waits for the end."""

@@ -75,6 +75,9 @@ class _Telling:
     def broadcast_(self, module: nn.Module) -> None:
         self._collective.broadcast_(module)
 
+    def receive_(self, tensor: Tensor, sender: int) -> None:
+        self._collective.receive_(tensor, sender)
+
     def advance(self, step: Step) -> None:
         if self.rank == 0 and time.monotonic() - self._said >= TELL_SECONDS:
             self._said = time.monotonic()
