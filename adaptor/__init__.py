@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from adaptor.artifact import Adaptor
+    from adaptor.encode.code_index import CodeIndex
     from adaptor.errors import AdaptorError
     from adaptor.fitting.paired import fit_paired
     from adaptor.fitting.pipeline import fit
@@ -17,11 +18,22 @@ if TYPE_CHECKING:
 
     __version__: str
 
-__all__ = ["Adaptor", "AdaptorError", "FitSettings", "Follower", "__version__", "fit", "fit_paired", "publish"]
+__all__ = [
+    "Adaptor",
+    "AdaptorError",
+    "CodeIndex",
+    "FitSettings",
+    "Follower",
+    "__version__",
+    "fit",
+    "fit_paired",
+    "publish",
+]
 
 HOMES = {
     "Adaptor": "adaptor.artifact",
     "AdaptorError": "adaptor.errors",
+    "CodeIndex": "adaptor.encode.code_index",
     "FitSettings": "adaptor.fitting.settings",
     "Follower": "adaptor.release.following",
     "fit": "adaptor.fitting.pipeline",
