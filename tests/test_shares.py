@@ -179,7 +179,7 @@ def test_judged_documents_are_known_to_every_worker():
     queries, start = clustered(60, seed=2), closed_forms.truncation(X)
     judgments = {query: {(query * 37) % 400: 1.0, (query * 91) % 400: 2.0} for query in range(60)}
     make = MakeJudgmentObjective(
-        start, start, queries, judgments, DIMS, QueryTraining(near=4, random=32), Supervision()
+        start, start, queries, judgments, DIMS, QueryTraining(near=4, random=32), Supervision(), 0.5
     )
     unit = torch.from_numpy(normalise(X))
     for objective in in_shares(3, lambda share: make(share, 0)):
