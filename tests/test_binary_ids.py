@@ -58,6 +58,7 @@ def quarantined(spark, folder):
     return {(bytes(row.id), row.reason) for row in rows.collect()}
 
 
+@pytest.mark.slow
 def test_the_three_jobs(spark, lake):
     tables = {"queries": str(lake / "queries"), "judgments": str(lake / "judgments")}
     log = {"table": tables["queries"], "judgments": tables["judgments"]}

@@ -106,6 +106,7 @@ def test_a_merge_marks_rows_and_writes_only_new_ones(bench):
     assert len(bench.rows("nested")) == 100
 
 
+@pytest.mark.slow
 def test_a_target_with_rules_of_its_own_has_them_kept(bench):
     bench.apply("nested", mode="incremental")
     bench.sql("ALTER TABLE nested ADD CONSTRAINT polite CHECK (title <> 'rude')", "nested")
@@ -143,6 +144,7 @@ def test_a_target_that_a_full_run_built(bench, mode):
     assert len(bench.rows("nested")) == 100
 
 
+@pytest.mark.slow
 def test_a_stream_that_lost_its_checkpoint_does_not_merge_twice(bench):
     bench.apply("nested", mode="stream")
     change(bench)
@@ -156,6 +158,7 @@ def test_a_stream_that_lost_its_checkpoint_does_not_merge_twice(bench):
     assert [row.id for row in bench.rows("nested") if row.title == "last"] == ["d040"]
 
 
+@pytest.mark.slow
 def test_a_target_that_was_restored_gets_the_changes_again(bench):
     bench.apply("nested", mode="incremental")
     bench.sql("UPDATE docs SET title = 'new'")
@@ -240,6 +243,7 @@ def test_a_carried_column_of_another_type(bench):
     assert {row.title for row in bench.rows("nested")} == {1}
 
 
+@pytest.mark.slow
 def test_an_unfinished_build_that_changes_have_overtaken(bench, monkeypatch):
     bench.apply("nested", mode="incremental")
     with monkeypatch.context() as patched:

@@ -165,6 +165,7 @@ def _chunks_but(target: Path, old: list[str]) -> int:
     return sum(len(list(folder.glob("_delta_log/*.json"))) - 1 for folder in fresh)
 
 
+@pytest.mark.slow
 def test_two_applies_at_once(lake):
     """They share the build, or one of them says that it lost; no row comes twice."""
     path, target = lake.config("both"), lake.folder / "both"

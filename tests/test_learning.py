@@ -11,6 +11,7 @@ from adaptor import AdaptorError
 from adaptor.fitting.judge import Judge
 from adaptor.fitting.sample import in_memory
 from adaptor.fitting.settings import FitSettings, QueryTraining, Supervision, Training
+from adaptor.fitting.supervision import WEIGHTS
 from adaptor.maps import Map, Sides
 from adaptor.metrics import nearest
 from adaptor.training.loop import Schedule, train
@@ -21,7 +22,7 @@ FAST = FitSettings(
     candidates=("truncation", "svd", "query_aware_svd", "trained"),
     training=Training(steps=20),
     query_training=QueryTraining(steps=20, evaluate_every=10),
-    supervision=Supervision(),
+    supervision=Supervision(weight=0.5),
 )
 
 
@@ -69,7 +70,8 @@ def test_few_queries_move_what_the_corpus_alone_chose_and_the_less_the_fewer_the
 
 def test_where_judgments_are_to_be_learned_what_wins_is_linear():
     corpus, queries, judgments = answered(60, seed=2)
-    fitted = adaptor.fit(corpus, dims=[4, 8], queries=queries, judgments=judgments, settings=FAST)
+    settings = replace(FAST, supervision=Supervision(weight=0.5, steps=10))
+    fitted = adaptor.fit(corpus, dims=[4, 8], queries=queries, judgments=judgments, settings=settings)
     assert fitted.corpus.residual is None
     assert "judgments change a linear map" in fitted.metrics["left_out"]["trained"]
 
@@ -131,11 +133,13 @@ def test_judgments_need_queries():
         adaptor.fit(clustered(100), dims=[4], judgments=[[0, 0, 1]])
 
 
-def test_the_same_queries_and_judgments_give_the_same_fingerprint():
+def test_the_same_queries_and_judgments_give_the_same_weight_and_fingerprint():
+    """Held-out queries choose the weight of judged terms where none is given."""
     corpus, queries, judgments = answered(120, seed=2)
     settings = replace(FAST, supervision=Supervision(steps=30))
-    prints = {
-        adaptor.fit(corpus, dims=[8], queries=queries, judgments=judgments, settings=settings).fingerprint
-        for _ in range(2)
-    }
-    assert len(prints) == 1
+    one, other = (
+        adaptor.fit(corpus, dims=[8], queries=queries, judgments=judgments, settings=settings) for _ in range(2)
+    )
+    assert one.metrics["supervised"]["weight"] in WEIGHTS
+    assert one.metrics["supervised"] == other.metrics["supervised"]
+    assert one.fingerprint == other.fingerprint

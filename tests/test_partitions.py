@@ -68,6 +68,7 @@ def test_readers_open_the_files_of_one_day_alone(bench):
     assert low < high
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["incremental", STREAM])
 def test_changes_are_merged_into_their_partitions(bench, mode):
     bench.apply(mode, mode=mode, carry=CARRY)

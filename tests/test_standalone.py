@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 from cluster import standalone, submit
 from optional import HOROVOD
 from synthetic import clustered, embeddings_frame, save_delta
@@ -33,6 +34,7 @@ def settings(folder: Path, table: str, workers: str) -> list[str]:
     return [f"{key}={value}" for key, value in values.items()]
 
 
+@pytest.mark.slow
 @HOROVOD
 def test_fit_and_apply_on_a_cluster(spark, tmp_path):
     table = save_delta(embeddings_frame(spark, X), tmp_path / "docs")

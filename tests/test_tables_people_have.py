@@ -100,6 +100,7 @@ def test_a_query_as_source(bench):
 # names that Delta refuses
 
 
+@pytest.mark.slow
 def test_a_target_maps_names_that_delta_would_refuse(bench):
     docs = (
         bench.spark.read.format("delta")
