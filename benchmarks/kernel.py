@@ -15,12 +15,15 @@ import pandas as pd
 import pyarrow as pa
 
 from adaptor.artifact import Adaptor
+from adaptor.bits import Cells
 from adaptor.codecs import Int8Codec
 from adaptor.encode.kernel import Kernel
 from adaptor.maps import Map
 from adaptor.spark.udf import ArrowLists
 
 ROWS, WIDTH, DIMS, BATCH = 200_000, 768, (64, 128, 256), 8192
+LENGTHS = (48, 144)  # of codes: bands of 48 and 96 bytes
+SPECTRUM = np.geomspace(1, 0.05, WIDTH).astype(np.float32)
 
 
 def best(run: Callable[[], object], rows: int = ROWS) -> str:
@@ -38,7 +41,8 @@ def main() -> None:
     x = rng.standard_normal((ROWS, WIDTH), dtype=np.float32)
     weight = np.linalg.qr(rng.normal(size=(WIDTH, WIDTH)))[0].astype(np.float32)
     lists = pa.ListArray.from_arrays(np.arange(ROWS + 1, dtype=np.int32) * WIDTH, x.reshape(-1))
-    adaptor = Adaptor(Map(weight), DIMS, int8_scales=np.full(WIDTH, 1e-3, np.float32))
+    scales, cells = np.full(WIDTH, 1e-3, np.float32), Cells.fit(x[:10_000] @ (weight * SPECTRUM))
+    adaptor = Adaptor(Map(weight * SPECTRUM), DIMS, int8_scales=scales, cells=cells)
     needed = np.ascontiguousarray(weight[:, : DIMS[-1]])
 
     def copied() -> None:
@@ -65,6 +69,7 @@ def main() -> None:
         Kernel(adaptor, "bands"),
         Kernel(adaptor, "columns", "int8"),
         Kernel(adaptor, "columns", "binary"),
+        Kernel(adaptor, "bands", "bits", dims=LENGTHS),
     ):
         print(
             f"{f'kernel {each.layout} {each.encoding}':24}",
