@@ -52,8 +52,9 @@ def nearest_rows(x: Tensor, k: int) -> Tensor:
     """
     parts, start = [], 0
     for block in x.tensor_split(-(-len(x) // NEIGHBOUR_BLOCK)):
+        memory = x.new_empty((min(ASKING, len(block)), len(block)))  # taken once: 200 MB anew each time cost a tenth
         for first in range(0, len(block), ASKING):
-            parts.append(_best(block[first : first + ASKING], block, k, first).indices + start)
+            parts.append(_best(block[first : first + ASKING], block, k, first, memory).indices + start)
         start += len(block)
     return torch.cat(parts)
 
@@ -77,12 +78,12 @@ def mine(share: Share, own: Tensor, k: int) -> Tensor:
     return numbers.cpu()
 
 
-def _best(x: Tensor, others: Tensor, k: int, itself: int) -> torch.return_types.topk:
+def _best(x: Tensor, others: Tensor, k: int, itself: int, memory: Tensor | None = None) -> torch.return_types.topk:
     """The k highest cosines of `x (a, D)` to `others (b, D)`, but those of rows to themselves: row 0 is `itself` there.
 
-    A function, so that its scores are gone before there are more.
+    A function, so that its scores are gone before there are more; or they are kept in `memory (a or more, b)`.
     """
-    scores = x @ others.T
+    scores = torch.mm(x, others.T, out=None if memory is None else memory[: len(x)])
     scores.diagonal(itself).fill_(-torch.inf)
     return scores.topk(k)
 
