@@ -11,7 +11,6 @@ import argparse
 import os
 import statistics
 import tempfile
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -28,23 +27,12 @@ from adaptor.fitting.settings import Training
 from adaptor.training.objectives.nearest import NEIGHBOUR_BLOCK, nearest_rows
 from adaptor.vectors import Float32, normalise
 from benchmarks.apply.report import met, put_section, table
+from benchmarks.measuring import in_turn
 from benchmarks.wide import made_up
 
 REPEATS, DIMS = 3, (64, 128, 256)
 FILES = 20  # of the table that the job fits on
 FIT, NEIGHBOURS = "A whole fit beside SVD and exact neighbours", "Neighbours for training beside faiss"
-
-
-def in_turn(ways: Mapping[str, Callable[[], object]]) -> dict[str, list[float]]:
-    """Seconds of each way, called in turn REPEATS times."""
-    seconds: dict[str, list[float]] = {way: [] for way in ways}
-    for _ in range(REPEATS):
-        for way, call in ways.items():
-            started = time.perf_counter()
-            call()
-            seconds[way].append(time.perf_counter() - started)
-            print(f"{way}: {seconds[way][-1]:.2f} s", flush=True)
-    return seconds
 
 
 def by_faiss(x: Float32, k: int, block: int) -> np.ndarray:
@@ -80,10 +68,11 @@ def compare_neighbours(x: Float32, threads: int) -> str:
         apart = np.abs(scores[0] - scores[1]).max(initial=0)
         assert apart < 1e-5, f"other neighbours than faiss finds, {apart} apart"
         base = f"faiss IndexFlatIP, k = {k}"
-        seconds = in_turn({
+        ways = {
             base: lambda k=k: by_faiss(x, k, NEIGHBOUR_BLOCK),
             f"nearest_rows, k = {k}": lambda k=k: nearest_rows(tensor, k),
-        })  # fmt: skip
+        }
+        seconds = in_turn(ways, REPEATS)
         more = lines_of(seconds, base)
         lines += more
         reached = met(float(more[-1][-1]) <= 1.2)
@@ -145,7 +134,7 @@ def compare_fit(x: Float32, threads: int) -> str:
     base = "TruncatedSVD, randomized, and neighbours by faiss"
     with tempfile.TemporaryDirectory() as folder:
         docs = as_table(folder, x)
-        seconds = in_turn({
+        ways = {
             base: lambda: (svd("randomized"), by_faiss(unit, k, len(unit))),
             "the same, neighbours within blocks as the fit's": lambda: (
                 svd("randomized"),
@@ -154,7 +143,8 @@ def compare_fit(x: Float32, threads: int) -> str:
             "TruncatedSVD, arpack, and neighbours by faiss": lambda: (svd("arpack"), by_faiss(unit, k, len(unit))),
             "adaptor.fit, in memory": lambda: fit(x, dims=DIMS),
             "the fit job on a Delta table": job_on(folder, docs, len(x)),
-        })  # fmt: skip
+        }
+        seconds = in_turn(ways, REPEATS)
     lines = lines_of(seconds, base)
     ratios = {line[0]: float(line[-1]) for line in lines}
     said = "".join(

@@ -11,7 +11,6 @@ os.environ["OMP_NUM_THREADS"] = "2"  # faiss reads it when it loads; a Spark tas
 import argparse
 import statistics
 import tempfile
-import time
 from pathlib import Path
 
 import faiss
@@ -21,6 +20,7 @@ import pyarrow.parquet as pq
 
 from adaptor.spark import exact_search
 from benchmarks.apply.report import met, put_section, table
+from benchmarks.measuring import in_turn
 
 ROWS, WIDTH, QUERIES, K, DIMS, REPEATS, FILES = 200_000, 256, 1000, 100, (16, 32, 64, 128, 256), 3, 8
 
@@ -83,12 +83,7 @@ def main() -> None:
         results = [way() for way in ways.values()]  # the first calls start workers
         for other in results[1:]:
             require_equal(folder, queries, results[0], other)
-        seconds: dict[str, list[float]] = {way: [] for way in ways}
-        for _ in range(REPEATS):
-            for way, call in ways.items():
-                started = time.perf_counter()
-                call()
-                seconds[way].append(time.perf_counter() - started)
+        seconds = in_turn(ways, REPEATS)
     medians = {way: statistics.median(values) for way, values in seconds.items()}
     faiss_seconds, one, five = medians.values()
     lines = [[way, f"{medians[way]:.2f} s", ", ".join(f"{value:.2f}" for value in seconds[way])] for way in ways]

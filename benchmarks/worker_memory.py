@@ -40,7 +40,7 @@ def made(rows: int, width: int, seed: int) -> np.ndarray:
 
 
 def status(name: str) -> int:
-    """Bytes of a line such as VmRSS in this process's status."""
+    """Bytes of a line such as VmRSS in this process's status. Here, as workers can't import `benchmarks`."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) << 10 for line in lines if line.startswith(f"{name}:"))
 

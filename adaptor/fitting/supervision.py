@@ -59,6 +59,7 @@ def choose_supervision(  # noqa: PLR0913 - two sides, what judges them, and how 
             ]
         )
 
+    @cache
     def bound(weight: float, share: float) -> float:
         by_query = gains(weight, share)
         if by_query[:, -1].mean() < -FULL_WIDTH_LOSS:

@@ -110,7 +110,7 @@ def _fit(spark: SparkSession, source: TableRef, config: Config, report: Progress
         bad_rows=dict(sample.bad_rows),
         started_at=started_at,
         sample=drawn.sentence if drawn else None,
-        moments=moments.found.count if moments.found else None,
+        moments=moments.result.count if moments.result else None,
     )
     training = measured.training and replace(measured.training, workers=config.workers.model_dump())
     measured = replace(measured, origin=origin, training=training)

@@ -33,18 +33,18 @@ class TableMoments:
     columns: Source
     width: int
     report: Callable[[str], None]
-    found: Moments | None = field(default=None, init=False)
+    result: Moments | None = field(default=None, init=False)
 
     def __call__(self) -> Moments:
         """Found by one pass over the rows, or by an earlier call."""
-        if self.found is None:
+        if self.result is None:
             self.report("moments: reading all rows once")
             started = time.perf_counter()
-            self.found, bad = moments_of_table(self.rows, self.columns, self.width)
-            count, seconds = self.found.count, time.perf_counter() - started
+            self.result, bad = moments_of_table(self.rows, self.columns, self.width)
+            count, seconds = self.result.count, time.perf_counter() - started
             left_out = f", {bad:,} bad rows left out" if bad else ""
             self.report(f"moments: of {count:,} rows{left_out}, {(count + bad) / seconds:,.0f} rows/s")
-        return self.found
+        return self.result
 
 
 def moments_of_table(rows: DataFrame, columns: Source, width: int) -> tuple[Moments, int]:
